@@ -1,0 +1,3 @@
+"""Sentinel: a security operations sidecar for the hosts of an e-commerce platform."""
+
+__version__ = "0.1.0"

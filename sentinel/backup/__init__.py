@@ -1,0 +1,1 @@
+"""Data -> Snapshot -> data: restic repositories, sources, schedules, retention, restores, drills."""

@@ -1,0 +1,1 @@
+"""Where repository files live: one protocol, a directory, S3, memory, and wrappers around any of them."""

@@ -1,0 +1,1 @@
+"""Bytes in, no parsing: live rings, pcap files, followed logs -> Batch."""

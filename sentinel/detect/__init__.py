@@ -1,0 +1,1 @@
+"""Columns -> Alerts: Suricata rules and Sigma rules, one prefilter, one state."""

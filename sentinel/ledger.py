@@ -1,0 +1,141 @@
+"""Append-only, hash-chained record of what Sentinel did: who, when, what, with which result.
+
+One JSON object a line. `hash` is the SHA-256 of the line's canonical form without `hash` itself, and `previous`
+is the hash of the line before (64 zeros for the first), so that an edit, a removal or a reordering breaks the
+chain from there on. Cutting whole lines off the end leaves a valid chain: that is why head and sequence number
+are exported as metrics, which Prometheus keeps off the host. Secrets never enter (`detail` is the caller's duty).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE_NAME = "ledger.jsonl"
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    sequence: int
+    time: int
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any] = field(default_factory=dict)
+    previous: str = GENESIS
+    hash: str = ""
+
+    def digest(self) -> str:
+        body = asdict(self)
+        del body["hash"]
+        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`bad_line` is the 1-based line of the first record that breaks the chain, None when all is well."""
+
+    entries: int
+    head: str
+    bad_line: int | None = None
+    reason: str = ""
+
+
+class Ledger:
+    def __init__(self, directory: Path, *, actor: str = "sentinel") -> None:
+        self.path = directory / FILE_NAME
+        self.actor = actor
+
+    def append(self, action: str, subject: str, **detail: Any) -> Entry:
+        """Add one record and fsync it. Processes take turns through a file lock."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            last = _last_entry(file)
+            entry = Entry(
+                sequence=last.sequence + 1 if last else 1,
+                time=time.time_ns(),
+                actor=self.actor,
+                action=action,
+                subject=subject,
+                detail=detail,
+                previous=last.hash if last else GENESIS,
+            )
+            record = asdict(entry) | {"hash": entry.digest()}
+            file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return Entry(**record)
+
+    def entries(self) -> Iterator[Entry]:
+        """All readable records, oldest first; a damaged line ends the walk (see `verify`)."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                entry = _parse(line)
+                if entry is None:
+                    return
+                yield entry
+
+    def verify(self) -> Verdict:
+        head, count = GENESIS, 0
+        if not self.path.exists():
+            return Verdict(0, head)
+        with self.path.open("rb") as file:
+            for count, line in enumerate(file, 1):
+                reason = _fault(_parse(line), count, head)
+                if reason:
+                    return Verdict(count - 1, head, count, reason)
+                head = json.loads(line)["hash"]
+        return Verdict(count, head)
+
+
+def _fault(entry: Entry | None, number: int, head: str) -> str:
+    if entry is None:
+        return "not a complete record"
+    if entry.sequence != number:
+        return f"sequence {entry.sequence}, expected {number}"
+    if entry.previous != head:
+        return "does not follow the record before it"
+    if entry.hash != entry.digest():
+        return "content does not match its hash"
+    return ""
+
+
+def _parse(line: bytes) -> Entry | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return Entry(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def _last_entry(file: IO[bytes]) -> Entry | None:
+    """The last complete record. A torn last line (power loss while writing) is cut off first."""
+    size = file.seek(0, os.SEEK_END)
+    window = 65_536
+    while size:
+        start = max(0, size - window)
+        file.seek(start)
+        tail = file.read(size - start)
+        if not tail.endswith(b"\n"):
+            size = start + tail.rfind(b"\n") + 1
+            os.ftruncate(file.fileno(), size)
+            continue
+        cut = tail.rfind(b"\n", 0, -1)
+        if cut >= 0 or start == 0:
+            return _parse(tail[cut + 1 :])
+        window *= 2
+    return None

@@ -1,0 +1,89 @@
+"""Every metric Sentinel exports, declared on this one page; the only importer of prometheus_client.
+
+A declaration is inert: prometheus_client is loaded when the first value is set, so that `sentinel --help` and
+`sentinel replay` do not pay for it. Components are processes of their own; they share a directory of mapped files
+(PROMETHEUS_MULTIPROC_DIR, set by `use_directory` before the first value) and one component serves them all.
+Names follow Prometheus' rules: unit suffix, `_total` for counters, bounded labels, no address or user as a label.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+class Counter(Metric):
+    """Only ever grows; values of ended processes stay in the sum."""
+
+    def inc(self, amount: float = 1, **labels: str) -> None:
+        _child(self, **labels).inc(amount)
+
+
+class Gauge(Metric):
+    """The newest value written by any process."""
+
+    def set(self, value: float, **labels: str) -> None:
+        _child(self, **labels).set(value)
+
+
+class Histogram(Metric):
+    def observe(self, value: float, **labels: str) -> None:
+        _child(self, **labels).observe(value)
+
+
+# --- build and supervision ------------------------------------------------------------------------------------
+component_up = Gauge("sentinel_component_up", "1 while the component runs.", ("component",))
+component_restarts = Counter(
+    "sentinel_component_restarts_total", "Restarts by the supervisor.", ("component",)
+)
+reloads = Counter("sentinel_reloads_total", "Configuration reloads.", ("component", "result"))
+reload_timestamp = Gauge(
+    "sentinel_last_reload_timestamp_seconds", "When the running configuration was loaded.", ("component",)
+)
+
+# --- network plane ----------------------------------------------------------------------------------------------
+
+# --- log plane --------------------------------------------------------------------------------------------------
+
+# --- detection, alerts, response --------------------------------------------------------------------------------
+alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
+
+# --- firewall ---------------------------------------------------------------------------------------------------
+
+# --- backup -----------------------------------------------------------------------------------------------------
+
+
+def use_directory(directory: Path) -> None:
+    """Share values with the other components through mapped files in `directory`. Call before the first value."""
+    directory.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+
+
+@cache
+def _metric(metric: Metric) -> Any:
+    import prometheus_client
+
+    if isinstance(metric, Counter):
+        return prometheus_client.Counter(metric.name, metric.help, metric.labels)
+    if isinstance(metric, Gauge):
+        return prometheus_client.Gauge(
+            metric.name, metric.help, metric.labels, multiprocess_mode="mostrecent"
+        )
+    return prometheus_client.Histogram(metric.name, metric.help, metric.labels)
+
+
+def _child(metric: Metric, **labels: str) -> Any:
+    family = _metric(metric)
+    return family.labels(**labels) if metric.labels else family

@@ -1,0 +1,143 @@
+"""The types that cross folders: bytes in (Batch), fields out (Columns), findings (Alert).
+
+    capture  -> Batch    packets or log lines alike: one bytes object and row offsets
+    protocol -> Columns  field name -> bytes and row offsets, all columns of one batch with the same rows
+    detect   -> Alert    one EVE JSON line
+
+One clock everywhere: integer nanoseconds since the epoch, UTC. Time is event time (of the packet or the
+line), never the wall clock, so a replay gives exactly the alerts of the live run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of bytes as they were captured: row i is `data[offsets[i]:offsets[i + 1]]`.
+
+    `times` holds one event time per row (packets), or is None where the row itself tells the time (log lines).
+    `first` is the 1-based number of row 0 in its source: packet number in a pcap, line number in a file.
+    `link_type` is the DLT of packet rows (LINKTYPE_ numbers), -1 for log lines. `original` holds the lengths on
+    the wire where rows were cut by a snap length. `vlan` holds tags the kernel stripped (TCI), 0 for none.
+    `cookie` belongs to the producer: `tail` puts there what a checkpoint needs once all rows were handled.
+    """
+
+    data: bytes
+    offsets: NDArray[np.int64]
+    source: str
+    first: int = 1
+    times: NDArray[np.int64] | None = None
+    link_type: int = -1
+    original: NDArray[np.int64] | None = None
+    vlan: NDArray[np.uint32] | None = None
+    cookie: Any = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def row(self, i: int) -> bytes:
+        return self.data[self.offsets[i] : self.offsets[i + 1]]
+
+    def rows(self) -> Iterator[bytes]:
+        ends = self.offsets.tolist()
+        for start, end in itertools.pairwise(ends):
+            yield self.data[start:end]
+
+
+@dataclass(slots=True)
+class Column:
+    """One field of all rows: value i is `data[offsets[i]:offsets[i + 1]]`; `present[i]` tells absent from empty."""
+
+    data: bytes
+    offsets: NDArray[np.int64]
+    present: NDArray[np.bool_] | None = None
+
+    def get(self, i: int) -> bytes | None:
+        if self.present is not None and not self.present[i]:
+            return None
+        return self.data[self.offsets[i] : self.offsets[i + 1]]
+
+
+@dataclass(slots=True)
+class Columns:
+    """One batch after parsing. `times` are event times; `numbers` the 1-based row numbers in the source."""
+
+    rows: int
+    source: str
+    times: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    columns: dict[str, Column] = field(default_factory=dict)
+    kind: str = ""  # "packets", or the log format's name
+
+
+def isoformat(nanoseconds: int) -> str:
+    """EVE's time format, microseconds and offset: 2026-11-23T20:16:39.000001+0000."""
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}+0000"
+
+
+@dataclass(slots=True)
+class Alert:
+    """One finding, from a packet or a log line. `to_eve` gives Suricata's field names (DESIGN, Contracts).
+
+    `rule_id` is the sid as text, or the Sigma rule's id. `level` is Sigma's word (informational .. critical),
+    `severity` Suricata's number (1 is worst). `extra` holds whole EVE objects: http, dns, tls, ssh, log, process,
+    pcap_cnt, community_id, packet, payload ...
+    """
+
+    timestamp: int
+    source: str  # "network" or "log"
+    rule_id: str
+    signature: str
+    signature_id: int = 0
+    gid: int = 1
+    rev: int = 0
+    action: str = "allowed"
+    category: str = ""
+    severity: int = 3
+    level: str = "medium"
+    metadata: dict[str, list[str]] = field(default_factory=dict)
+    host: str = ""
+    src_ip: str = ""
+    src_port: int | None = None
+    dest_ip: str = ""
+    dest_port: int | None = None
+    proto: str = ""
+    app_proto: str = ""
+    flow_id: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_eve(self) -> dict[str, Any]:
+        eve: dict[str, Any] = {"timestamp": isoformat(self.timestamp), "event_type": "alert"}
+        optional = ("host", "flow_id", "src_ip", "src_port", "dest_ip", "dest_port", "proto", "app_proto")
+        for name in optional:
+            value = getattr(self, name)
+            if value not in {"", None}:
+                eve[name] = value
+        eve["alert"] = {
+            "action": self.action,
+            "gid": self.gid,
+            "signature_id": self.signature_id,
+            "rev": self.rev,
+            "signature": self.signature,
+            "category": self.category,
+            "severity": self.severity,
+            "rule_id": self.rule_id,
+            "source": self.source,
+            "level": self.level,
+        }
+        if self.metadata:
+            eve["alert"]["metadata"] = self.metadata
+        eve.update(self.extra)
+        return eve
