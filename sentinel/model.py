@@ -4,6 +4,8 @@
     protocol -> Columns  field name -> bytes and row offsets, all columns of one batch with the same rows
     detect   -> Alert    one EVE JSON line
 
+Network detection also looks at rows one at a time where a batch has a candidate: Packet, Flow, Transaction.
+
 One clock everywhere: integer nanoseconds since the epoch, UTC. Time is event time (of the packet or the
 line), never the wall clock, so a replay gives exactly the alerts of the live run.
 """
@@ -79,6 +81,89 @@ class Columns:
     numbers: NDArray[np.int64]
     columns: dict[str, Column] = field(default_factory=dict)
     kind: str = ""  # "packets", or the log format's name
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One request and its answer in an application protocol, as rules see it.
+
+    `buffers` holds sticky buffers with one value ("http.uri" -> bytes), `lists` those with many ("dns.query",
+    "tls.certs"), `values` numbers and words that keywords compare ("http.stat_code_number", "dns.opcode").
+    A name is absent while its part was not seen. `progress` is (to_server, to_client), each a step of the
+    protocol's own ladder; `done` says that no more will come. `events` are app-layer-event names.
+    """
+
+    protocol: str
+    index: int
+    buffers: dict[str, bytes] = field(default_factory=dict)
+    lists: dict[str, list[bytes]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    progress: list[int] = field(default_factory=lambda: [0, 0])
+    done: list[bool] = field(default_factory=lambda: [False, False])
+    events: list[str] = field(default_factory=list)
+    files: list[Any] = field(default_factory=list)
+    eve: dict[str, Any] = field(default_factory=dict)
+    detect_state: Any = None  # belongs to detect
+    parser_state: Any = None  # belongs to protocol
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """A conversation; source is the client (who sent the first packet). Counters are [to_server, to_client]."""
+
+    id: int
+    proto: int
+    src: bytes
+    dst: bytes
+    sport: int
+    dport: int
+    start: int
+    last: int
+    established: bool = False
+    closed: bool = False
+    app_proto: str = ""
+    packets: list[int] = field(default_factory=lambda: [0, 0])
+    bytes: list[int] = field(default_factory=lambda: [0, 0])
+    transactions: list[Transaction] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    stream_state: Any = None  # belongs to protocol: TCP state machine and reassembly
+    app_state: Any = None  # belongs to protocol: application parser
+    detect_state: Any = None  # belongs to detect: flowbits, counters
+
+
+@dataclass(slots=True, eq=False)
+class Packet:
+    """One decoded packet; offsets point into `data` (the frame, or the reassembled or inner packet)."""
+
+    number: int  # 1-based in its source; EVE's pcap_cnt
+    time: int
+    data: bytes
+    version: int = 0  # 4, 6, 0 = not IP
+    src: bytes = b""
+    dst: bytes = b""
+    proto: int = 0
+    sport: int = 0
+    dport: int = 0
+    l3: int = 0
+    l4: int = 0
+    payload_start: int = 0
+    payload_end: int = 0
+    tcp_flags: int = 0
+    seq: int = 0
+    ack: int = 0
+    window: int = 0
+    icmp_type: int = -1
+    icmp_code: int = -1
+    vlan: tuple[int, ...] = ()
+    tunnel_depth: int = 0
+    pseudo: bool = False  # made by us: reassembled fragments, end of a flow
+    to_server: bool = True
+    flow: Flow | None = None
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def payload(self) -> bytes:
+        return self.data[self.payload_start : self.payload_end]
 
 
 def isoformat(nanoseconds: int) -> str:

@@ -93,7 +93,6 @@ def load_all(text: str, path: str) -> list[tuple[Any, int]]:
         raise InvalidInputError(
             [Problem(path, mark.line + 1 if mark else 0, f"not valid YAML: {what}")]
         ) from None
-    return documents
 
 
 def dump(data: Any) -> str:
