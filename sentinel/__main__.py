@@ -1,0 +1,34 @@
+"""python -m sentinel, and the `sentinel` command: run the CLI, turn errors into one clear line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sentinel.errors import SentinelError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def main() -> None:
+    from sentinel.cli import command
+
+    try:
+        command()(prog_name="sentinel")
+    except SentinelError as error:
+        print(f"{error}" if error.exit_code == 2 else f"sentinel: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `sentinel ... | head`: the reader has gone, there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # the last line of defence: a user gets a sentence, a developer asks for more
+        if os.environ.get("SENTINEL_DEBUG"):
+            raise
+        kind = type(error).__name__
+        print(f"sentinel: internal error: {kind}: {error} (SENTINEL_DEBUG=1 shows where; please report it)", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

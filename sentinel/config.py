@@ -1,0 +1,130 @@
+"""sentinel.yml -> the settings of each folder, checked as a whole.
+
+The sections of the file and the settings models behind them are one table: the fields of `Config`. A section that
+is absent means that its component does not run. Everything wrong is reported at once as path:line.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from sentinel import yamlfile
+from sentinel.backup.settings import BackupSettings
+from sentinel.capture.settings import InterfaceSettings, LogFile
+from sentinel.detect.settings import DetectSettings
+from sentinel.firewall.settings import FirewallSettings
+from sentinel.protocol.settings import ProtocolSettings
+from sentinel.yamlfile import Settings
+
+DEFAULT_PATH = Path("/etc/sentinel/sentinel.yml")
+UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def seconds(text: str) -> int:
+    """A duration such as 90s, 15m, 1h, 7d."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS_SECONDS or not number.isdigit() or int(number) == 0:
+        raise ValueError(f"{text!r} is not a duration; expected a number and s, m, h, d or w, such as 1h")
+    return int(number) * UNITS_SECONDS[unit]
+
+
+class NetworkSettings(InterfaceSettings, DetectSettings, ProtocolSettings):
+    """`network:` live capture, its rules and its bounds."""
+
+
+class LogsSettings(Settings):
+    """`logs:` followed files and the Sigma rules they are matched with."""
+
+    rules: list[str] = []
+    files: list[LogFile] = []
+
+
+class BanSettings(Settings):
+    """`response.bans:` what happens to an offender. `observe` only says what would have happened."""
+
+    mode: Literal["observe", "enforce"] = "observe"
+    duration: str = "1h"
+    escalate: list[str] = ["1h", "1d", "7d"]
+    budget_per_minute: int = Field(60, ge=1)
+    minimum_level: Literal["low", "medium", "high", "critical"] = "high"
+
+    @field_validator("duration")
+    @classmethod
+    def _duration(cls, value: str) -> str:
+        seconds(value)
+        return value
+
+    @field_validator("escalate")
+    @classmethod
+    def _durations(cls, value: list[str]) -> list[str]:
+        for item in value:
+            seconds(item)
+        return value
+
+
+class ResponseSettings(Settings):
+    """`response:` from alerts to bans."""
+
+    bans: BanSettings = BanSettings()
+    never_ban: list[str] = []
+
+
+class OutputSettings(Settings):
+    """`outputs:` where alerts go besides the journal. `alertmanager` is the base address of its v2 API."""
+
+    alertmanager: str = ""
+
+
+class TlsSettings(Settings):
+    """Server certificate and key; with `client_ca`, only clients with a certificate of that CA are served."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class MetricsSettings(Settings):
+    """`metrics:` the one endpoint over all components."""
+
+    listen: str = "127.0.0.1:9480"
+    tls: TlsSettings | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) < 65_536:
+            raise ValueError(f"{value!r} is not ADDRESS:PORT")
+        return value
+
+
+class Config(Settings):
+    """sentinel.yml as a whole."""
+
+    host: str = Field(default_factory=socket.gethostname)
+    state_directory: Path = Path("/var/lib/sentinel")
+    network: NetworkSettings | None = None
+    logs: LogsSettings | None = None
+    firewall: FirewallSettings | None = None
+    response: ResponseSettings = ResponseSettings()
+    backup: BackupSettings | None = None
+    metrics: MetricsSettings | None = None
+    outputs: OutputSettings = OutputSettings()
+
+    @property
+    def state(self) -> Path:
+        """systemd's STATE_DIRECTORY wins over the file, so that one unit file fits every host."""
+        return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or self.state_directory)
+
+    @property
+    def journals(self) -> Path:
+        return self.state / "journal"
+
+
+def load(path: Path = DEFAULT_PATH) -> Config:
+    return yamlfile.load(path, Config)
