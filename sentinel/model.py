@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -81,6 +81,19 @@ class Columns:
     numbers: NDArray[np.int64]
     columns: dict[str, Column] = field(default_factory=dict)
     kind: str = ""  # "packets", or the log format's name
+    derive: Callable[[Columns, str], Column | None] | None = None  # makes a column when a rule first asks
+    absent: set[str] = field(default_factory=set)  # names that `derive` could not make
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, computed at most once a batch; None where these rows have no such field."""
+        found = self.columns.get(name)
+        if found is None and self.derive is not None and name not in self.absent:
+            found = self.derive(self, name)
+            if found is None:
+                self.absent.add(name)
+            else:
+                self.columns[name] = found
+        return found
 
 
 @dataclass(slots=True)
