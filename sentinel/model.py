@@ -59,41 +59,59 @@ class Batch:
 
 @dataclass(slots=True)
 class Column:
-    """One field of all rows: value i is `data[offsets[i]:offsets[i + 1]]`; `present[i]` tells absent from empty."""
+    """One field of all rows; `present[i]` tells absent from empty.
+
+    Value i is `data[offsets[i]:offsets[i + 1]]`, or `data[offsets[i]:ends[i]]` where `ends` is given: then the
+    values are spans of a larger buffer (a log line's fields inside the batch), and nothing was copied.
+    """
 
     data: bytes
     offsets: NDArray[np.int64]
     present: NDArray[np.bool_] | None = None
+    ends: NDArray[np.int64] | None = None
 
     def get(self, i: int) -> bytes | None:
         if self.present is not None and not self.present[i]:
             return None
-        return self.data[self.offsets[i] : self.offsets[i + 1]]
+        return self.data[self.offsets[i] : self.offsets[i + 1] if self.ends is None else self.ends[i]]
+
+    def values(self) -> list[bytes | None]:
+        starts = self.offsets.tolist()
+        ends = starts[1:] if self.ends is None else self.ends.tolist()
+        if self.present is None:
+            return [self.data[a:b] for a, b in zip(starts, ends, strict=False)]
+        present = self.present.tolist()
+        return [self.data[a:b] if here else None for a, b, here in zip(starts, ends, present, strict=False)]
+
+    @classmethod
+    def of(cls, values: Sequence[bytes | None]) -> Column:
+        """A contiguous column of these values; None is absent."""
+        import numpy as np
+
+        lengths = [len(value) if value else 0 for value in values]
+        offsets = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        present = None
+        if None in values:
+            present = np.fromiter((value is not None for value in values), np.bool_, len(values))
+        return cls(b"".join(value for value in values if value), offsets, present)
 
 
 @dataclass(slots=True)
 class Columns:
-    """One batch after parsing. `times` are event times; `numbers` the 1-based row numbers in the source."""
+    """One batch after parsing. `times` are event times; `numbers` the 1-based row numbers in the source.
+
+    `columns` may be lazy: a log format computes a column when it is first asked for. `parsed[i]` is False where
+    the format did not match row i (None: every row did).
+    """
 
     rows: int
     source: str
     times: NDArray[np.int64]
     numbers: NDArray[np.int64]
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: MutableMapping[str, Column] = field(default_factory=dict)
     kind: str = ""  # "packets", or the log format's name
-    derive: Callable[[Columns, str], Column | None] | None = None  # makes a column when a rule first asks
-    absent: set[str] = field(default_factory=set)  # names that `derive` could not make
-
-    def column(self, name: str) -> Column | None:
-        """The column of that name, computed at most once a batch; None where these rows have no such field."""
-        found = self.columns.get(name)
-        if found is None and self.derive is not None and name not in self.absent:
-            found = self.derive(self, name)
-            if found is None:
-                self.absent.add(name)
-            else:
-                self.columns[name] = found
-        return found
+    parsed: NDArray[np.bool_] | None = None
 
 
 @dataclass(slots=True)
