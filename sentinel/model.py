@@ -114,33 +114,45 @@ class Columns:
     parsed: NDArray[np.bool_] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class File:
+    """A file seen in a transaction. `data` is what was kept of it; `size` counts all bytes seen so far."""
+
+    name: bytes = b""
+    direction: int = 0
+    data: bytearray = field(default_factory=bytearray)
+    size: int = 0
+    closed: bool = False
+    truncated: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Transaction:
     """One request and its answer in an application protocol, as rules see it.
 
-    `buffers` holds sticky buffers with one value ("http.uri" -> bytes), `lists` those with many ("dns.query",
-    "tls.certs"), `values` numbers and words that keywords compare ("http.stat_code_number", "dns.opcode").
-    A name is absent while its part was not seen. `progress` is (to_server, to_client), each a step of the
-    protocol's own ladder; `done` says that no more will come. `events` are app-layer-event names.
+    Directions are 0 (to server) and 1 (to client). `buffers[direction]` maps Suricata's buffer and keyword names to
+    bytes, list[bytes] (buffers with many values), int or str; a name is absent while its part was not seen.
+    `derive(tx, direction, name)` makes costly ones on demand. `progress` is a step of the protocol's own ladder
+    (Suricata's numbers); `done` says that no more will come. `events` are app-layer-event names.
     """
 
     protocol: str
     index: int
-    buffers: dict[str, bytes] = field(default_factory=dict)
-    lists: dict[str, list[bytes]] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
+    buffers: tuple[dict[str, Any], dict[str, Any]] = field(default_factory=lambda: ({}, {}))
     progress: list[int] = field(default_factory=lambda: [0, 0])
     done: list[bool] = field(default_factory=lambda: [False, False])
+    inspected: list[bool] = field(default_factory=lambda: [False, False])  # set by detect, read by protocol
     events: list[str] = field(default_factory=list)
-    files: list[Any] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
     eve: dict[str, Any] = field(default_factory=dict)
+    derive: Callable[[Transaction, int, str], Any] | None = None
     detect_state: Any = None  # belongs to detect
     parser_state: Any = None  # belongs to protocol
 
 
 @dataclass(slots=True, eq=False)
 class Flow:
-    """A conversation; source is the client (who sent the first packet). Counters are [to_server, to_client]."""
+    """A conversation; source is the client (who sent the first packet). Pairs are [to_server, to_client]."""
 
     id: int
     proto: int
@@ -152,11 +164,13 @@ class Flow:
     last: int
     established: bool = False
     closed: bool = False
-    app_proto: str = ""
+    app_proto: str = ""  # Suricata's short name; "failed" when recognition gave up, "" while unknown
+    app_protos: list[str] = field(default_factory=lambda: ["", ""])
     packets: list[int] = field(default_factory=lambda: [0, 0])
     bytes: list[int] = field(default_factory=lambda: [0, 0])
+    stream_size: list[int] = field(default_factory=lambda: [0, 0])  # next_seq - isn of client and server
+    vlan: tuple[int, ...] = ()
     transactions: list[Transaction] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
     stream_state: Any = None  # belongs to protocol: TCP state machine and reassembly
     app_state: Any = None  # belongs to protocol: application parser
     detect_state: Any = None  # belongs to detect: flowbits, counters
@@ -164,7 +178,11 @@ class Flow:
 
 @dataclass(slots=True, eq=False)
 class Packet:
-    """One decoded packet; offsets point into `data` (the frame, or the reassembled or inner packet)."""
+    """One decoded packet; offsets point into `data` (the frame, or the reassembled or inner packet).
+
+    `events` holds decode events by their rule names, stream events as "stream.NAME" and packet-level application
+    events as "applayer.NAME". `stream_data` is the reassembled data that stream rules look at with this packet.
+    """
 
     number: int  # 1-based in its source; EVE's pcap_cnt
     time: int
@@ -187,14 +205,26 @@ class Packet:
     icmp_code: int = -1
     vlan: tuple[int, ...] = ()
     tunnel_depth: int = 0
-    pseudo: bool = False  # made by us: reassembled fragments, end of a flow
+    invalid: bool = False  # could not be decoded; only decode events apply
+    pseudo: bool = False  # made by us: end of a flow, flushed stream
+    reassembled: bool = False  # made of fragments
+    fragment: bool = False  # is a fragment
     to_server: bool = True
+    established: bool = False  # of the flow, as this packet saw it
+    stream_established: bool = False  # the TCP session passed its handshake
+    stream_added: bool = False  # its payload went to reassembly
+    stream_data: bytes | None = None
+    stream_offset: int = 0
     flow: Flow | None = None
     events: list[str] = field(default_factory=list)
 
     @property
     def payload(self) -> bytes:
         return self.data[self.payload_start : self.payload_end]
+
+    @property
+    def direction(self) -> int:
+        return 0 if self.to_server else 1
 
 
 def isoformat(nanoseconds: int) -> str:
