@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -83,6 +83,20 @@ class Column:
         present = self.present.tolist()
         return [self.data[a:b] if here else None for a, b, here in zip(starts, ends, present, strict=False)]
 
+    def packed(self) -> Column:
+        """The same values in a contiguous buffer of their own."""
+        import numpy as np
+
+        if self.ends is None:
+            return self
+        starts, ends = self.offsets, self.ends
+        if self.present is not None:
+            ends = np.where(self.present, ends, starts)
+        offsets = np.zeros(len(starts) + 1, np.int64)
+        np.cumsum(ends - starts, out=offsets[1:])
+        data = b"".join([self.data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
+        return Column(data, offsets, self.present)
+
     @classmethod
     def of(cls, values: Sequence[bytes | None]) -> Column:
         """A contiguous column of these values; None is absent."""
@@ -101,17 +115,30 @@ class Column:
 class Columns:
     """One batch after parsing. `times` are event times; `numbers` the 1-based row numbers in the source.
 
-    `columns` may be lazy: a log format computes a column when it is first asked for. `parsed[i]` is False where
-    the format did not match row i (None: every row did).
+    A column may be computed when it is first asked for: ask through `column`. `parsed[i]` is False where the
+    format did not match row i (None: every row did).
     """
 
     rows: int
     source: str
     times: NDArray[np.int64]
     numbers: NDArray[np.int64]
-    columns: MutableMapping[str, Column] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
     kind: str = ""  # "packets", or the log format's name
+    derive: Callable[[Columns, str], Column | None] | None = None  # makes a column when a rule first asks
+    absent: set[str] = field(default_factory=set)  # names that `derive` could not make
     parsed: NDArray[np.bool_] | None = None
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, computed at most once a batch; None where these rows have no such field."""
+        found = self.columns.get(name)
+        if found is None and self.derive is not None and name not in self.absent:
+            found = self.derive(self, name)
+            if found is None:
+                self.absent.add(name)
+            else:
+                self.columns[name] = found
+        return found
 
 
 @dataclass(slots=True, eq=False)
