@@ -26,7 +26,10 @@ def main() -> None:
         if os.environ.get("SENTINEL_DEBUG"):
             raise
         kind = type(error).__name__
-        print(f"sentinel: internal error: {kind}: {error} (SENTINEL_DEBUG=1 shows where; please report it)", file=sys.stderr)
+        print(
+            f"sentinel: internal error: {kind}: {error} (SENTINEL_DEBUG=1 shows where; please report it)",
+            file=sys.stderr,
+        )
         sys.exit(1)
 
 

@@ -118,7 +118,7 @@ class Config(Settings):
 
     @property
     def state(self) -> Path:
-        """systemd's STATE_DIRECTORY wins over the file, so that one unit file fits every host."""
+        """The state directory: systemd's STATE_DIRECTORY wins over the file, so that one unit file fits every host."""
         return Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or self.state_directory)
 
     @property

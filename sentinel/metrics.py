@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from sentinel.errors import SentinelError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -65,10 +68,57 @@ alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("so
 # --- backup -----------------------------------------------------------------------------------------------------
 
 
-def use_directory(directory: Path) -> None:
-    """Share values with the other components through mapped files in `directory`. Call before the first value."""
+def use_directory(directory: Path, process_name: str) -> None:
+    """Share values with the other components through mapped files in `directory`. Call before the first value.
+
+    Files are named after the component, not after its process, so that a restarted component goes on counting
+    where it stopped and the number of files stays bounded. Two live processes must not share a name.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    from prometheus_client import values
+
+    values.ValueClass = values.MultiProcessValue(lambda: process_name)  # type: ignore[misc,assignment]
+
+
+def serve(
+    directory: Path,
+    address: str,
+    port: int,
+    *,
+    collectors: Sequence[Any] = (),
+    certificate: Path | None = None,
+    key: Path | None = None,
+    client_ca: Path | None = None,
+) -> Server:
+    """Serve the values of all components; with `client_ca` only to clients that show a certificate of it."""
+    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    for collector in collectors:
+        registry.register(collector)
+    tls = {"certfile": str(certificate), "keyfile": str(key)} if certificate else {}
+    mutual = {"client_cafile": str(client_ca), "client_auth_required": True} if client_ca else {}
+    try:
+        server, thread = start_http_server(port, address, registry, **tls, **mutual)  # type: ignore[arg-type]
+    except OSError as error:
+        raise SentinelError(
+            f"metrics: cannot listen on {address}:{port}: {error.strerror or error}"
+        ) from error
+    return Server(server, thread)
+
+
+class Server:
+    def __init__(self, server: Any, thread: Any) -> None:
+        self.port = int(server.server_address[1])
+        self._server, self._thread = server, thread
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 @cache

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from sentinel.model import Alert
 
-ROTATE_BYTES = 256 * 1024 * 1024  # one old journal is kept beside the live one: at most half a gigabyte a component
+ROTATE_BYTES = (
+    256 * 1024 * 1024
+)  # one old journal is kept beside the live one: at most half a gigabyte a component
 
 
 def encode(alerts: Sequence[Alert], host: str = "") -> bytes:

@@ -20,6 +20,7 @@ from sentinel.errors import ProgramError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+Child = subprocess.Popen[bytes]
 STDERR_KEPT_BYTES = 8_192  # enough for the last page of any tool's complaint
 
 
@@ -136,7 +137,7 @@ def start(
     pass_fds: Sequence[int] = (),
     preexec: Callable[[], None] | None = None,
     cwd: str | None = None,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start a long-running program (a server, a component). `output` takes stdout and stderr."""
     return subprocess.Popen(
         _resolve(argv),
@@ -151,7 +152,7 @@ def start(
     )
 
 
-def stop(child: subprocess.Popen[bytes], *, grace_seconds: float = 5.0) -> int:
+def stop(child: Child, *, grace_seconds: float = 5.0) -> int:
     """SIGTERM, wait, SIGKILL; the exit status."""
     if child.poll() is None:
         child.send_signal(signal.SIGTERM)

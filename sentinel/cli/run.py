@@ -1,0 +1,29 @@
+"""sentinel run: the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def run(
+    components: list[str] = typer.Argument(
+        None, metavar="[COMPONENT...]", help="Default: every configured one."
+    ),
+    config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
+    log_level: str = typer.Option(
+        "INFO", "--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR."
+    ),
+) -> None:
+    """Run components: one alone in this process, several as supervised child processes.
+
+    SIGHUP reloads (builds everything new, then swaps), SIGTERM drains and stops. Logs go to stderr.
+    """
+    from sentinel import daemon, logline
+    from sentinel.errors import UsageError
+
+    if log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise UsageError(f"--log-level {log_level}: expected DEBUG, INFO, WARNING or ERROR")
+    logline.to_stderr(log_level.upper())
+    daemon.run(components or [], config)

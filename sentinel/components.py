@@ -1,0 +1,164 @@
+"""The components a daemon can run, each the seam between sentinel.yml and one plane.
+
+A component has `run(stop)`, which blocks until `stop` is set, `reload(config)`, which builds everything new and then
+swaps (on error it raises and the old stays), and `status()`, a few figures for `sentinel status`. Planes are imported
+when their component is built: a process pays for what it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sentinel import metrics
+from sentinel.outputs import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.config import Config
+    from sentinel.ledger import Ledger
+    from sentinel.state import State
+
+
+class Component(Protocol):
+    def run(self, stop: threading.Event) -> None: ...
+    def reload(self, config: Config) -> None: ...
+    def status(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    config: Config
+    state: State
+    ledger: Ledger
+
+
+class Network:
+    """Live capture and Suricata rules -> the network journal."""
+
+    def __init__(self, context: Context) -> None:
+        from sentinel.pipeline import NetworkWatch
+
+        config = context.config
+        assert config.network is not None
+        self.journal = Journal(config.journals / "network.jsonl", host=config.host)
+        self.watch = NetworkWatch(config.network, self.journal.append)
+
+    def run(self, stop: threading.Event) -> None:
+        self.watch.run(stop)
+
+    def reload(self, config: Config) -> None:
+        assert config.network is not None
+        self.watch.reload(config.network)
+
+    def status(self) -> dict[str, Any]:
+        return self.watch.status()
+
+
+class Logs:
+    """Followed logs and Sigma rules -> the log journal, every line exactly once."""
+
+    def __init__(self, context: Context) -> None:
+        from sentinel.pipeline import LogWatch
+
+        config = context.config
+        assert config.logs is not None
+        self.journal = Journal(config.journals / "logs.jsonl", host=config.host)
+        self.watch = LogWatch(config.logs, context.state, self.journal)
+
+    def run(self, stop: threading.Event) -> None:
+        self.watch.run(stop)
+
+    def reload(self, config: Config) -> None:
+        assert config.logs is not None
+        self.watch.reload(config.logs)
+
+    def status(self) -> dict[str, Any]:
+        return self.watch.status()
+
+
+class Firewall:
+    """The policy, its drift watch, and the responder: the parts that need CAP_NET_ADMIN share one process."""
+
+    def __init__(self, context: Context) -> None:
+        from sentinel.firewall.component import FirewallComponent
+
+        assert context.config.firewall is not None
+        self.keeper = FirewallComponent(context.config.firewall, context.state, context.ledger)
+
+    def run(self, stop: threading.Event) -> None:
+        self.keeper.run(stop)
+
+    def reload(self, config: Config) -> None:
+        assert config.firewall is not None
+        self.keeper.reload(config.firewall)
+
+    def status(self) -> dict[str, Any]:
+        return self.keeper.status()
+
+
+class Backup:
+    """Scheduled jobs and drills."""
+
+    def __init__(self, context: Context) -> None:
+        from sentinel.backup.component import BackupComponent
+
+        assert context.config.backup is not None
+        self.jobs = BackupComponent(context.config.backup, context.state, context.ledger)
+
+    def run(self, stop: threading.Event) -> None:
+        self.jobs.run(stop)
+
+    def reload(self, config: Config) -> None:
+        assert config.backup is not None
+        self.jobs.reload(config.backup)
+
+    def status(self) -> dict[str, Any]:
+        return self.jobs.status()
+
+
+class Metrics:
+    """One endpoint over all components. A reload serves the new address and certificates."""
+
+    def __init__(self, context: Context) -> None:
+        self.config = context.config
+        self._server = self._serve(context.config)
+
+    def run(self, stop: threading.Event) -> None:
+        stop.wait()
+        self._server.close()
+
+    def reload(self, config: Config) -> None:
+        self._server.close()
+        try:
+            self._server = self._serve(config)
+        except Exception:
+            self._server = self._serve(self.config)
+            raise
+        self.config = config
+
+    def status(self) -> dict[str, Any]:
+        return {"port": self._server.port}
+
+    def _serve(self, config: Config) -> metrics.Server:
+        assert config.metrics is not None
+        address, _, port = config.metrics.listen.rpartition(":")
+        tls = config.metrics.tls
+        return metrics.serve(
+            config.state / "metrics",
+            address.strip("[]"),
+            int(port),
+            certificate=tls.certificate if tls else None,
+            key=tls.key if tls else None,
+            client_ca=tls.client_ca if tls else None,
+        )
+
+
+BUILDERS: dict[str, Callable[[Context], Component]] = {
+    "network": Network,
+    "logs": Logs,
+    "firewall": Firewall,
+    "backup": Backup,
+    "metrics": Metrics,
+}

@@ -1,0 +1,160 @@
+"""config -> components -> start, reload, stop: the only wiring of the planes.
+
+Each component runs in a process of its own (`sentinel run NAME`, one systemd unit); `sentinel run` alone supervises
+one child for each section of the configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from sentinel import config as configuration
+from sentinel import metrics, notify
+from sentinel.components import BUILDERS, Component, Context
+from sentinel.errors import SentinelError, UsageError
+from sentinel.ledger import Ledger
+from sentinel.state import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sentinel.config import Config
+
+REPORT_SECONDS = 5.0  # how often a component says in state what it is doing
+DRAIN_SECONDS = 25.0  # below systemd's default stop time-out and the supervisor's
+
+log = logging.getLogger("sentinel.daemon")
+
+
+def configured(config: Config) -> list[str]:
+    """Components that the configuration has a section for."""
+    return [name for name in BUILDERS if getattr(config, name) is not None]
+
+
+def select(names: list[str], config: Config) -> list[str]:
+    present = configured(config)
+    for name in names:
+        if name not in BUILDERS:
+            raise UsageError(f"no component {name!r}; there are: {', '.join(BUILDERS)}")
+        if name not in present:
+            raise UsageError(f"component {name!r} has no section in the configuration")
+    if not (names or present):
+        raise UsageError("the configuration has no section for any component: nothing to run")
+    return names or present
+
+
+def run(names: list[str], path: Path) -> None:
+    """Run one component here, or several under supervision. Returns after SIGTERM or SIGINT."""
+    config = configuration.load(path)
+    chosen = select(names, config)
+    if len(names) == 1:
+        _run_here(names[0], path, config)
+        return
+    from sentinel.supervise import Supervisor
+
+    metrics.use_directory(config.state / "metrics", "supervisor")
+    Supervisor(chosen, path, lambda: _check(path)).run()
+
+
+def _check(path: Path) -> None:
+    configuration.load(path)
+
+
+class Lifecycle:
+    """One component in this process: thread for its work, this thread for signals, watchdog and status."""
+
+    def __init__(self, name: str, component: Component, path: Path, state: State) -> None:
+        self.name = name
+        self.component = component
+        self.path = path
+        self.state = state
+        self.since = time.time_ns()
+        self.stop = threading.Event()
+        self.failure: BaseException | None = None
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        worker = threading.Thread(target=self._work, name=self.name)
+        worker.start()
+        self._report("running")
+        metrics.component_up.set(1, component=self.name)
+        metrics.reload_timestamp.set(time.time(), component=self.name)
+        notify.ready(f"{self.name} is running")
+        self._watch(worker)
+        notify.stopping()
+        self.stop.set()
+        worker.join(DRAIN_SECONDS)
+        metrics.component_up.set(0, component=self.name)
+        self._report("failed" if self.failure else "stopped")
+        if self.failure is not None:
+            raise self.failure
+        if worker.is_alive():
+            log.error("did not drain in time", extra={"component": self.name})
+            os._exit(1)
+
+    def _work(self) -> None:
+        try:
+            self.component.run(self.stop)
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
+            self.failure = error
+
+    def _watch(self, worker: threading.Thread) -> None:
+        """Until a stop signal comes or the work ends by itself."""
+        interval = min(notify.watchdog_seconds() or REPORT_SECONDS, REPORT_SECONDS)
+        next_report = time.monotonic() + interval
+        while worker.is_alive():
+            try:
+                number = self._signals.get(timeout=max(0.05, min(1.0, next_report - time.monotonic())))
+            except queue.Empty:
+                number = 0
+            if number == signal.SIGHUP:
+                self._reload()
+            elif number:
+                return
+            if time.monotonic() >= next_report:
+                self._report("running")
+                notify.watchdog()
+                next_report = time.monotonic() + interval
+        if self.failure is None:
+            self.failure = SentinelError(f"{self.name}: ended by itself")
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number != signal.SIGHUP and self.stop.is_set():
+            os._exit(128 + number)  # the second request to stop is meant
+        if number != signal.SIGHUP:
+            self.stop.set()
+        self._signals.put(number)
+
+    def _reload(self) -> None:
+        notify.reloading()
+        result = "ok"
+        try:
+            self.component.reload(configuration.load(self.path))
+            metrics.reload_timestamp.set(time.time(), component=self.name)
+            log.info("reloaded", extra={"component": self.name})
+        except SentinelError as error:
+            result = "refused"
+            log.error("reload refused, the old configuration stays: %s", error)  # noqa: TRY400 - no traceback
+        metrics.reloads.inc(component=self.name, result=result)
+        notify.ready(f"{self.name} is running (last reload: {result})")
+
+    def _report(self, word: str) -> None:
+        detail = self.component.status()
+        if self.failure is not None:
+            detail = {**detail, "error": str(self.failure)}
+        self.state.report(self.name, word, pid=os.getpid(), since=self.since, detail=detail)
+
+
+def _run_here(name: str, path: Path, config: Config) -> None:
+    metrics.use_directory(config.state / "metrics", name)
+    state = State(config.state)
+    context = Context(config, state, Ledger(config.state, actor=name))
+    Lifecycle(name, BUILDERS[name](context), path, state).run()
