@@ -14,6 +14,7 @@ from sentinel import metrics
 from sentinel.outputs import Journal
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from sentinel.config import Config
