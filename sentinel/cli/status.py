@@ -1,0 +1,89 @@
+"""sentinel status: what each component is doing, from state; works when the daemon is down."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sentinel.config import Config
+
+STALE_SECONDS = 30.0  # components report every 5 s; six missed reports are no accident
+
+
+def status(
+    config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
+    as_json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Show each configured component: state, age of its last report, and its figures.
+
+    Exit code 1 when a configured component is not running.
+    """
+    from sentinel import config as configuration
+
+    rows = collect(configuration.load(config))
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        _table(rows)
+    if any(row["state"] != "running" for row in rows):
+        raise typer.Exit(1)
+
+
+def collect(config: Config) -> list[dict[str, Any]]:
+    from sentinel.components import BUILDERS
+    from sentinel.state import State
+
+    reports = {row["name"]: row for row in State(config.state).read("SELECT * FROM component")}
+    names = [name for name in BUILDERS if getattr(config, name) is not None]
+    return [_row(name, reports.get(name)) for name in names]
+
+
+def _row(name: str, report: sqlite3.Row | None) -> dict[str, Any]:
+    if report is None:
+        return {"component": name, "state": "never ran", "pid": None, "age_seconds": None, "detail": {}}
+    age = (time.time_ns() - report["updated"]) / 1e9
+    word = report["state"]
+    if word == "running" and not _alive(report["pid"]):
+        word = "died"
+    elif word == "running" and age > STALE_SECONDS:
+        word = "silent"
+    return {
+        "component": name,
+        "state": word,
+        "pid": report["pid"],
+        "since": report["since"],
+        "age_seconds": round(age, 1),
+        "detail": json.loads(report["detail"]),
+    }
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"running": "green", "stopped": "yellow"}
+    table = Table("component", "state", "pid", "reported", "figures")
+    for row in rows:
+        colour = colours.get(row["state"], "red")
+        age = f"{row['age_seconds']:.0f} s ago" if row["age_seconds"] is not None else ""
+        figures = ", ".join(f"{key} {value}" for key, value in row["detail"].items())
+        table.add_row(row["component"], f"[{colour}]{row['state']}[/]", str(row["pid"] or ""), age, figures)
+    Console().print(table)
