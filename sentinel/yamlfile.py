@@ -48,7 +48,7 @@ def read(path: Path) -> str:
 def parse(text: str, model: type[Model], path: str) -> Model:
     root = compose(text, path)
     problems = list(_duplicates(root, path)) if root is not None else []
-    data = construct(root) if root is not None else {}
+    data = construct(root, path) if root is not None else {}
     try:
         value = model.model_validate({} if data is None else data)
     except pydantic.ValidationError as error:
@@ -64,17 +64,16 @@ def compose(text: str, path: str) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 0
-        what = getattr(error, "problem", None) or str(error)
-        raise InvalidInputError([Problem(path, line, f"not valid YAML: {what}")]) from None
+        raise _invalid(path, error) from None
 
 
-def construct(node: yaml.Node) -> Any:
-    """Plain Python data (dict, list, str, int ...) of a node."""
+def construct(node: yaml.Node, path: str) -> Any:
+    """Plain Python data (dict, list, str, int ...) of a node; tags that would build objects are refused."""
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise _invalid(path, error) from None
     finally:
         loader.dispose()
 
@@ -83,16 +82,12 @@ def load_all(text: str, path: str) -> list[tuple[Any, int]]:
     """All documents of a file with their first line (1-based): for Sigma's multi-document files."""
     try:
         return [
-            (construct(node), node.start_mark.line + 1)
+            (construct(node, path), node.start_mark.line + 1)
             for node in yaml.compose_all(text, Loader=_Loader)
             if node is not None
         ]
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error)
-        raise InvalidInputError(
-            [Problem(path, mark.line + 1 if mark else 0, f"not valid YAML: {what}")]
-        ) from None
+        raise _invalid(path, error) from None
 
 
 def dump(data: Any) -> str:
@@ -126,15 +121,32 @@ def _problem(detail: Any, root: yaml.Node | None, path: str) -> Problem:
     return Problem(path, line_of(root, location), text)
 
 
-def _duplicates(node: yaml.Node, path: str) -> Iterable[Problem]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key.value, str):
-                if key.value in seen:
-                    yield Problem(path, key.start_mark.line + 1, f"key {key.value!r} appears twice")
-                seen.add(key.value)
-            yield from _duplicates(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _duplicates(item, path)
+def _invalid(path: str, error: yaml.YAMLError) -> InvalidInputError:
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error)
+    return InvalidInputError([Problem(path, mark.line + 1 if mark else 0, f"not valid YAML: {what}")])
+
+
+def _duplicates(root: yaml.Node, path: str) -> Iterable[Problem]:
+    """Each node once: aliases make a graph of what looks like a tree, and a hostile one an endless walk."""
+    pending, seen = [root], {id(root)}
+    while pending:
+        node = pending.pop()
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            yield from _repeated_keys(node, path)
+            children = [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        fresh = [child for child in children if id(child) not in seen]
+        seen.update(map(id, fresh))
+        pending += fresh
+
+
+def _repeated_keys(node: yaml.MappingNode, path: str) -> Iterable[Problem]:
+    names: set[str] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in names:
+                yield Problem(path, key.start_mark.line + 1, f"key {key.value!r} appears twice")
+            names.add(key.value)

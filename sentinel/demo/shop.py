@@ -116,8 +116,7 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
         agent, referer = self.headers.get("User-Agent", ""), self.headers.get("Referer", "")
         self.server.access_log.write(
-            self.client_address[0], self.requestline, status, len(body), referer, agent
-        )
+            self.client_address[0], self.requestline, status, len(body), referer=referer, agent=agent)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
         """The access log is ours; http.server's own lines on stderr are not wanted."""
