@@ -1,0 +1,217 @@
+"""JSON lines -> Records: one table of synonyms says under which keys web servers and applications log a field.
+
+In: lines holding one JSON object each, perhaps after a container runtime's or syslog prefix. Out: Records with ECS
+names; every other key is there too under its dotted path ("request.host", "RequestMethod"). Raw bytes above 0x7f
+(nginx's escape=json leaves them) and lone surrogates survive; a message inside an object is read like a line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from sentinel.protocol.logs import access, message
+from sentinel.protocol.logs.lines import NO_TIME, Records, records
+
+if TYPE_CHECKING:
+    from sentinel.protocol.logs.clock import Clock
+    from sentinel.protocol.logs.lines import Lines, Record
+
+DEEPEST = 6  # levels of nesting that become dotted paths
+LONGEST_LIST = 64  # items of a list that are joined into a value
+MOST_KEYS = 512  # keys of one object that become columns; a hostile line cannot make more
+
+# ECS name -> keys under which it is logged, the best first. Keys are compared in lower case.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "source.address": (
+        "source.ip", "request.client_ip", "request.remote_ip", "clienthost", "remote_addr", "client_ip", "clientip",
+        "remoteaddr", "remote_ip", "remoteip", "client.ip", "ipaddress", "ip_address", "sourceipaddress",
+        "sourceips", "src_ip", "clientaddr", "downstream_remote_address", "attr.remote", "attr.client", "addr.remote",
+        "client_addr", "client", "request.remote_address", "request.remote_addr", "http.client_ip", "c-ip", "ip",
+        "remote_host", "remotehost", "remote", "host_ip", "source_ip", "srcip", "x_real_ip", "real_ip", "peer", "from_ip",
+        "event.client_ip", "addr", "client_address", "clientaddress", "remoteaddress", "remote_address", "src",
+        "httprequest.remoteip", "peerip", "event.ip", "context.ip", "user_ip", "rhost",
+    ),
+    "source.port": ("source.port", "request.remote_port", "clientport", "remote_port", "src_port", "client_port"),
+    "user.name": (
+        "user.name", "request.user", "username", "user_name", "clientusername", "remote_user", "attr.principalname",
+        "attr.user", "principal", "user_id", "uname", "login", "useridentity.username", "user.username", "account",
+        "usrname", "acct", "email", "context.username", "event.username", "userid", "user",
+    ),
+    "http.request.method": (
+        "http.request.method", "request.method", "request_method", "requestmethod", "method", "http_method", "verb",
+        "httprequest.requestmethod", "http.http_method", "req.method",
+    ),
+    "url.original": (
+        "url.original", "request.uri", "request_uri", "requestpath", "request.url", "uri", "url", "requesturi",
+        "x-envoy-original-path", "request_url", "path", "requesturl", "httprequest.requesturl", "http.url", "req.url", "uri_path",
+    ),
+    "url.query": ("url.query", "query_string", "args", "querystring"),
+    "http.version": (
+        "http.version", "request.proto", "server_protocol", "requestprotocol", "protocol", "request_protocol",
+        "proto", "httprequest.protocol", "http.protocol", "httpversion",
+    ),
+    "http.request.line": ("request", "request_line"),
+    "http.response.status_code": (
+        "http.response.status_code", "status", "downstreamstatus", "response_code", "response_status", "status_code",
+        "statuscode", "http_status", "httprequest.status", "http.status", "responsestatus.code", "response.status",
+        "res.statuscode", "code",
+    ),
+    "http.response.body.bytes": (
+        "http.response.body.bytes", "body_bytes_sent", "downstreamcontentsize", "response_body_size", "size",
+        "bytes_sent", "body_bytes", "response_size", "http.length", "bytes", "httprequest.responsesize",
+    ),
+    "http.request.referrer": (
+        "http.request.referrer", "http_referer", "http_referrer", "request.headers.referer", "request_referer",
+        "request_referer", "referer", "referrer", "httprequest.referer", "request_referer", "http.http_refer",
+    ),
+    "user_agent.original": (
+        "user_agent.original", "http_user_agent", "request.headers.user-agent", "request_user_agent",
+        "request_user-agent", "user_agent", "useragent", "user-agent", "httprequest.useragent", "agent",
+        "http.http_user_agent",
+    ),
+    "http.request.cookie": ("http.request.cookie", "http_cookie", "request.headers.cookie", "cookie", "cookies"),
+    "url.domain": (
+        "url.domain", "http_host", "request.host", "requesthost", ":authority", "authority", "vhost", "virtual_host",
+        "server_name", "http.hostname", "hostname", "host",
+    ),
+    "host.hostname": ("host.hostname", "_hostname", "host.name", "hostname"),
+    "process.name": ("process.name", "syslog_identifier", "_comm", "ident", "process", "program", "app_name"),
+    "process.pid": ("process.pid", "syslog_pid", "_pid", "pid"),
+    "log.level": ("log.level", "level", "severity", "priority", "s"),
+    "message": ("message", "msg", "log", "description", "event.message"),
+}
+TIMES = (
+    "start_time", "time_iso8601", "time", "@timestamp", "timestamp", "starttime", "starutc", "startutc", "ts", "t.$date", "t", "msec",
+    "time_local", "__realtime_timestamp", "_source_realtime_timestamp", "datetime", "date", "eventtime", "event_time",
+    "requestreceivedtimestamp", "created_at", "logtime", "event.created",
+)  # fmt: skip
+WITH_PORT = re.compile(rb"\[?([0-9A-Fa-f:.]+?)\]?:(\d{1,5})")
+MICROSECONDS = re.compile(r"\d{16}")
+PREFIX = re.compile(rb"[^{]{0,400}?(?=\{)")
+"""What may stand before the object: a container runtime's time and stream, a syslog header."""
+HOST_IN_PREFIX = re.compile(rb"\S+ (?P<host>[\w.:-]+)\s+$")
+
+
+def read(lines: Lines, clock: Clock) -> Records:
+    return records([_row(line, clock) for line in lines])
+
+
+def _row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
+    start = line.find(b"{")
+    value = load(line[start:]) if start >= 0 else None
+    if value is None:
+        return None, NO_TIME
+    fields, time = convert(value, clock)
+    if start > 1:
+        prefix = HOST_IN_PREFIX.match(line[:start])
+        if prefix is not None and prefix["host"] not in {b"stdout", b"stderr", b"F"}:
+            fields.setdefault("host.hostname", prefix["host"])
+        if time is None:
+            time = clock.read(line)
+    return fields, NO_TIME if time is None else time
+
+
+def load(text: bytes) -> dict[str, Any] | None:
+    """One JSON object; bytes that are not UTF-8 stay readable as surrogate escapes."""
+    try:
+        value = json.loads(text.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def convert(value: dict[str, Any], clock: Clock) -> tuple[Record, int | None]:
+    """ECS fields and the time of an object."""
+    flat: dict[str, bytes] = {}
+    _flatten(value, "", flat, 0)
+    lower = {key.lower(): text for key, text in flat.items()}
+    fields = dict(flat)
+    for name, keys in SYNONYMS.items():
+        for key in keys:
+            text = lower.get(key)
+            if text and text not in {b"-", b"--", b"null"}:
+                fields[name] = text
+                break
+        else:
+            fields.pop(name, None)
+    time = _time(lower, clock)
+    _web(fields)
+    _inner(fields)
+    return fields, time
+
+
+def _web(fields: Record) -> None:
+    address = fields.get("source.address")
+    if address is not None:
+        address = address.rpartition(b",")[2].strip()
+        found = WITH_PORT.fullmatch(address)
+        if found and (address.startswith(b"[") or address.count(b":") == 1):
+            address = found[1]
+            fields.setdefault("source.port", found[2])
+        fields["source.address"] = address.strip(b"[]")
+    version = fields.get("http.version", b"")
+    if version.startswith(b"HTTP/"):
+        fields["http.version"] = version[5:]
+    elif not version[:1].isdigit():
+        fields.pop("http.version", None)
+    target, line = fields.get("url.original"), fields.get("http.request.line")
+    if line is not None and not (b" " in line):
+        del fields["http.request.line"]
+    elif target is not None and line is None and "http.request.method" not in fields:
+        fields.setdefault("url.path", target)
+    access.complete(fields)
+    query = fields.get("url.query")
+    if query and target and b"?" not in target:
+        fields["url.original"] = target + b"?" + query
+    if fields.get("http.response.status_code") == b"0":
+        del fields["http.response.status_code"]
+
+
+def _inner(fields: Record) -> None:
+    """What a message says that the object does not (a login failure's user, a whole access line)."""
+    text = fields.get("message")
+    if text:
+        found = message.interpret(fields.get("process.name", b""), text)
+        for name, value in found.items():
+            fields.setdefault(name, value)
+
+
+def _time(lower: dict[str, bytes], clock: Clock) -> int | None:
+    for key in TIMES:
+        text = lower.get(key)
+        if text:
+            time = clock.read(text)
+            if time is not None:
+                return time
+    return None
+
+
+def _flatten(value: Any, path: str, flat: dict[str, bytes], depth: int) -> None:
+    if isinstance(value, dict) and depth < DEEPEST:
+        for key, item in value.items():
+            if len(flat) >= MOST_KEYS:
+                return
+            _flatten(item, f"{path}.{key}" if path else str(key), flat, depth + 1)
+    elif value is not None:
+        flat[path] = text_of(value)
+
+
+def text_of(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape" if _escapes(value) else "replace")
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, list) and all(isinstance(item, int) and 0 <= item < 256 for item in value) and value:
+        return bytes(value)  # journald writes a field that is not UTF-8 as a list of bytes
+    if isinstance(value, list):
+        return b", ".join(text_of(item) for item in value[:LONGEST_LIST])
+    if isinstance(value, dict):
+        return json.dumps(value).encode()
+    return str(value).encode()
+
+
+def _escapes(value: str) -> bool:
+    """All surrogates are escaped bytes (none came from a lone \\ud800 in the JSON)."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" and not "\udc80" <= char <= "\udcff" for char in value)

@@ -1,0 +1,77 @@
+"""Syslog lines -> Records: RFC 3164 (`Nov 13 10:59:46 host sshd[1]: text`), the same with an ISO time, RFC 5424.
+
+In: lines. Out: host.hostname, process.name, process.pid, message, facility and severity where a priority is given,
+and whatever `message.interpret` reads in the text. The three shapes are tried in turn, whichever format was named,
+since relays mix them. Servers that log without host or program are read as far as they go.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sentinel.protocol.logs import message
+from sentinel.protocol.logs.lines import NO_TIME, Records, records
+
+if TYPE_CHECKING:
+    from sentinel.protocol.logs.clock import Clock
+    from sentinel.protocol.logs.lines import Lines, Record
+
+FACILITIES = (
+    b"kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp audit alert clock "
+    b"local0 local1 local2 local3 local4 local5 local6 local7"
+).split()
+SEVERITIES = b"emerg alert crit err warning notice info debug".split()
+PRIORITY = re.compile(rb"<(\d{1,3})>(?:(1) )?")
+# RFC 5424, 6: VERSION SP TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID SP STRUCTURED-DATA [SP MSG]
+MODERN = re.compile(
+    rb"(?P<time>\S+) (?P<host>\S+) (?P<process>\S+) (?P<pid>\S+) (?P<id>\S+) "
+    rb"(?P<data>-|(?:\[(?:[^\]\\]|\\.)*\])+)(?: (?:\xef\xbb\xbf)?(?P<message>.*))?",
+    re.DOTALL,
+)
+HEADER = re.compile(
+    rb"\s*(?:<\w+\.\w+> )?"  # FreeBSD's syslogd -v writes facility.severity here
+    rb"(?:(?P<host>(?!last message)[\w.:%@-]+|\[[^\]]*\]) )?\s*"
+    rb"(?P<process>[\w./+@-]+?(?:\([\w./-]+\))?(?:/[\w./-]+)?) ?(?:\[(?P<pid>\d+)\])?: ?(?P<message>.*)",
+    re.DOTALL,
+)
+BARE = re.compile(rb"\s*(?P<host>\S+) (?P<message>.*)", re.DOTALL)
+
+
+def read(lines: Lines, clock: Clock) -> Records:
+    return records([row(line, clock) for line in lines])
+
+
+def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
+    fields: Record = {}
+    start = 0
+    priority = PRIORITY.match(line)
+    if priority is not None:
+        start = priority.end()
+        facility, severity = divmod(int(priority[1]), 8)
+        if facility < len(FACILITIES):
+            fields["log.syslog.facility.name"] = FACILITIES[facility]
+            fields["log.syslog.severity.name"] = SEVERITIES[severity]
+    if priority is not None and priority[2]:
+        found = MODERN.match(line, start)
+        if found is None:
+            return None, NO_TIME
+        time = clock.read(found["time"])
+    else:
+        stamp = clock.match(line, start)
+        if stamp is None:
+            return None, NO_TIME
+        time, end = stamp
+        found = HEADER.match(line, end) or BARE.match(line, end)
+        if found is None:
+            return None, NO_TIME
+    groups = found.groupdict()
+    for group, name in (("host", "host.hostname"), ("process", "process.name"), ("pid", "process.pid")):
+        value = groups.get(group)
+        if value and value != b"-":
+            fields[name] = value
+    text = groups["message"] or b""
+    fields["message"] = text
+    if text:
+        fields.update(message.interpret(fields.get("process.name", b""), text))
+    return fields, NO_TIME if time is None else time
