@@ -17,20 +17,11 @@ from sentinel import yamlfile
 from sentinel.backup.settings import BackupSettings
 from sentinel.capture.settings import InterfaceSettings, LogFile
 from sentinel.detect.settings import DetectSettings
-from sentinel.firewall.settings import FirewallSettings
+from sentinel.firewall.settings import BanSettings, FirewallSettings
 from sentinel.protocol.settings import ProtocolSettings
 from sentinel.yamlfile import Settings
 
 DEFAULT_PATH = Path("/etc/sentinel/sentinel.yml")
-UNITS_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def seconds(text: str) -> int:
-    """A duration such as 90s, 15m, 1h, 7d."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in UNITS_SECONDS or not number.isdigit() or int(number) == 0:
-        raise ValueError(f"{text!r} is not a duration; expected a number and s, m, h, d or w, such as 1h")
-    return int(number) * UNITS_SECONDS[unit]
 
 
 class NetworkSettings(InterfaceSettings, DetectSettings, ProtocolSettings):
@@ -44,33 +35,11 @@ class LogsSettings(Settings):
     files: list[LogFile] = []
 
 
-class BanSettings(Settings):
-    """`response.bans:` what happens to an offender. `observe` only says what would have happened."""
-
-    mode: Literal["observe", "enforce"] = "observe"
-    duration: str = "1h"
-    escalate: list[str] = ["1h", "1d", "7d"]
-    budget_per_minute: int = Field(60, ge=1)
-    minimum_level: Literal["low", "medium", "high", "critical"] = "high"
-
-    @field_validator("duration")
-    @classmethod
-    def _duration(cls, value: str) -> str:
-        seconds(value)
-        return value
-
-    @field_validator("escalate")
-    @classmethod
-    def _durations(cls, value: list[str]) -> list[str]:
-        for item in value:
-            seconds(item)
-        return value
-
-
 class ResponseSettings(Settings):
-    """`response:` from alerts to bans."""
+    """`response:` from alerts to bans. Alerts below `minimum_level` never ban; `never_ban` adds to the policy's."""
 
     bans: BanSettings = BanSettings()
+    minimum_level: Literal["low", "medium", "high", "critical"] = "high"
     never_ban: list[str] = []
 
 
