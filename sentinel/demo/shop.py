@@ -1,6 +1,6 @@
 """A small web shop for the demo: HTTP, an access log in nginx's combined format, orders in SQLite.
 
-Run as `python -m sentinel.demo.shop FOLDER PORT`. It is deliberately ordinary: products, search, login, checkout.
+Run as `python -m sentinel.demo.shop FOLDER PORT...`. It is deliberately ordinary: products, search, login, checkout.
 """
 
 from __future__ import annotations
@@ -116,11 +116,20 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(body)
         agent, referer = self.headers.get("User-Agent", ""), self.headers.get("Referer", "")
         self.server.access_log.write(
-            self.client_address[0], self.requestline, status, len(body), referer=referer, agent=agent)
+            self.client_address[0], self.requestline, status, len(body), referer=referer, agent=agent
+        )
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
         """The access log is ours; http.server's own lines on stderr are not wanted."""
 
 
+def main(folder: Path, ports: list[int]) -> None:
+    """All ports but the last in threads of their own; they share the log and the database."""
+    shops = [Shop(folder, port) for port in ports]
+    for shop in shops[:-1]:
+        threading.Thread(target=shop.serve_forever, daemon=True).start()
+    shops[-1].serve_forever()
+
+
 if __name__ == "__main__":
-    Shop(Path(sys.argv[1]), int(sys.argv[2])).serve_forever()
+    main(Path(sys.argv[1]), [int(port) for port in sys.argv[2:]])

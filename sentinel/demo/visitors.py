@@ -11,6 +11,7 @@ import json
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -24,14 +25,21 @@ PORT = 80
 TIMEOUT_SECONDS = 2.0
 SCANNED_PORTS = range(1, 201)
 STUFFED_ACCOUNTS = 60
+LONGEST_VISIT_SECONDS = 110.0
 
 
 def request(
-    method: str, target: str, *, source: str = "", body: str = "", headers: dict[str, str] | None = None
+    method: str,
+    target: str,
+    *,
+    source: str = "",
+    port: int = PORT,
+    body: str = "",
+    headers: dict[str, str] | None = None,
 ) -> int | None:
     """Status of one request, None when nobody answered in time."""
     connection = http.client.HTTPConnection(
-        SHOP, PORT, timeout=TIMEOUT_SECONDS, source_address=(source, 0) if source else None
+        SHOP, port, timeout=TIMEOUT_SECONDS, source_address=(source, 0) if source else None
     )
     form = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     try:
@@ -86,20 +94,20 @@ def credential_stuffing() -> dict[str, object]:
     return {"attempts_answered": answered, "planned": STUFFED_ACCOUNTS}
 
 
-def knock(source: str) -> dict[str, object]:
+def knock(source: str, port: str = str(PORT)) -> dict[str, object]:
     started = time.monotonic()
-    status = request("GET", "/", source=source)
+    status = request("GET", "/", source=source, port=int(port))
     return {"status": status, "seconds": round(time.monotonic() - started, 2)}
 
 
-def customer(seconds: str) -> dict[str, object]:
-    """An honest visitor for so long: the count of each answer (0 is a time-out) and the slowest, in milliseconds."""
+def customer(stay: str) -> dict[str, object]:
+    """An honest visitor while the file `stay` exists: the count of each answer (0 is a time-out), the slowest in ms."""
     answers: dict[str, int] = {}
     slowest = 0.0
-    deadline = time.monotonic() + float(seconds)
+    deadline = time.monotonic() + LONGEST_VISIT_SECONDS
     pages = ("/", "/products", "/search?q=lamp", "/cart")
     number = 0
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and Path(stay).exists():
         started = time.monotonic()
         status = request("GET", pages[number % len(pages)]) or 0
         slowest = max(slowest, time.monotonic() - started)
