@@ -93,19 +93,19 @@ class Secret(Settings):
 
 class ObjectLockSettings(Settings):
     mode: Annotated[str, Field(pattern="^(governance|compliance)$")] = "governance"
-    days: int = Field(30, ge=1)
+    days: int = Field(default=30, ge=1)
 
 
 class BandwidthSettings(Settings):
-    upload_bytes_per_second: int | None = Field(None, ge=1024)
-    download_bytes_per_second: int | None = Field(None, ge=1024)
+    upload_bytes_per_second: int | None = Field(default=None, ge=1024)
+    download_bytes_per_second: int | None = Field(default=None, ge=1024)
 
 
 class UpkeepSettings(Settings):
     """A repository's own schedule: `check` reads `percentage` of the data each time, `prune` removes what is unused."""
 
     schedule: str
-    percentage: float = Field(10.0, gt=0, le=100)
+    percentage: float = Field(default=10.0, gt=0, le=100)
 
 
 class RepositorySettings(Secret):
@@ -153,7 +153,7 @@ class ServerSettings(Secret):
 
     database: Annotated[str, Field(min_length=1, pattern=r"^[^\x00\n-][^\x00\n]*$")]
     host: str | None = None
-    port: int | None = Field(None, ge=1, le=65535)
+    port: int | None = Field(default=None, ge=1, le=65535)
     user: str | None = None
 
 
@@ -171,7 +171,7 @@ class RedisSettings(Secret):
     """`host` may be the path of a unix socket."""
 
     host: str = "127.0.0.1"
-    port: int = Field(6379, ge=1, le=65535)
+    port: int = Field(default=6379, ge=1, le=65535)
     user: str | None = None
 
 
@@ -219,12 +219,12 @@ class HooksSettings(Settings):
 class KeepSettings(Settings):
     """What forget keeps, as restic's --keep-* (restic: doc/060_forget.rst). Empty: nothing is ever forgotten."""
 
-    last: int | None = Field(None, ge=1)
-    hourly: int | None = Field(None, ge=1)
-    daily: int | None = Field(None, ge=1)
-    weekly: int | None = Field(None, ge=1)
-    monthly: int | None = Field(None, ge=1)
-    yearly: int | None = Field(None, ge=1)
+    last: int | None = Field(default=None, ge=1)
+    hourly: int | None = Field(default=None, ge=1)
+    daily: int | None = Field(default=None, ge=1)
+    weekly: int | None = Field(default=None, ge=1)
+    monthly: int | None = Field(default=None, ge=1)
+    yearly: int | None = Field(default=None, ge=1)
     within: str | None = None
     within_hourly: str | None = None
     within_daily: str | None = None
@@ -256,7 +256,7 @@ class DrillSettings(Settings):
     parameters: dict[str, str] = {}
     queries: list[QuerySettings] = []
     max_age: Duration | None = None
-    max_shrink: float = Field(0.5, ge=0, le=1)
+    max_shrink: float = Field(default=0.5, ge=0.0, le=1.0)
     timeout: Duration = 3600.0
 
 
@@ -270,7 +270,7 @@ class JobSettings(Settings):
     tags: list[str] = []
     hooks: HooksSettings = HooksSettings()
     timeout: Duration = 21_600.0
-    sample_rows: int = Field(1000, ge=0, description="rows of each table whose checksum is recorded")
+    sample_rows: int = Field(default=1000, ge=0, description="rows of each table whose checksum is recorded")
     drill: DrillSettings | None = None
 
 
@@ -286,7 +286,9 @@ class BackupSettings(Settings):
     jobs: dict[Name, JobSettings] = {}
     maintenance: list[MaintenanceSettings] = []
     scratch_directory: Path = Path("/var/tmp")  # noqa: S108 - sandboxes are 0700 directories inside it
-    playbooks: list[Path] = Field([], description="folders with own playbooks, before the shipped ones")
+    playbooks: list[Path] = Field(
+        default=[], description="folders with own playbooks, before the shipped ones"
+    )
 
     @model_validator(mode="after")
     def _repositories_exist(self) -> Self:

@@ -1,0 +1,138 @@
+"""What a playbook may write as `{name}` without declaring it: facts from sentinel.yml, the job and the sandbox.
+
+In: the configuration, a job's name, a sandbox or none. Out: `values` (shown, recorded) and `environment` (given to the
+commands; may hold what a client needs to log in, is never shown or recorded). Invariant: no secret is a value.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sentinel.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sentinel.backup.sandbox import Sandbox
+    from sentinel.backup.settings import BackupSettings, JobSettings, RepositorySettings, ServerSettings
+
+FACTS: dict[str, str] = {
+    "config": "the configuration file in force",
+    "host": "this host's name",
+    "user": "who runs the playbook",
+    "run": "the id of this run",
+    "job": "the backup job",
+    "repository": "the name of the job's repository in sentinel.yml",
+    "location": "the repository as stock restic names it (-r)",
+    "password_file": "the file with the repository's password",
+    "source_kind": "what the job backs up: paths, postgresql, mariadb, redis or sqlite",
+    "source_path": "the job's SQLite file, or its first path",
+    "source_database": "the job's database",
+    "source_host": "the job's database server (a name, or a socket directory); may be empty",
+    "source_port": "its port; may be empty",
+    "source_user": "its user; may be empty",
+    "sandbox": "the scratch directory of a run in a sandbox; in a real run, this run's own work directory",
+    "server_host": "the database server to restore into: the source's, or the sandbox's private one",
+    "server_port": "its port; may be empty",
+    "server_user": "its user; may be empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    values: dict[str, str]
+    environment: dict[str, str]
+
+
+def gather(
+    config: Path,
+    settings: BackupSettings,
+    *,
+    job: str,
+    repository: str,
+    run: str,
+    directory: Path,
+    sandbox: Sandbox | None,
+) -> Facts:
+    """`job` and `repository` may be empty: not every playbook is about one."""
+    values = dict.fromkeys(FACTS, "") | {
+        "config": str(config),
+        "host": socket.gethostname(),
+        "user": os.environ.get("SUDO_USER") or getpass.getuser(),
+        "run": run,
+        "sandbox": str(sandbox.files if sandbox else directory),
+    }
+    environment: dict[str, str] = {}
+    if job:
+        chosen = _job(settings, job)
+        repository = repository or chosen.repository
+        values |= {"job": job} | _source(chosen)
+    if repository:
+        if repository not in settings.repositories:
+            raise UsageError(f"there is no repository {repository!r} in the configuration")
+        values["repository"] = repository
+        values |= _repository(settings.repositories[repository])
+    values |= {f"server_{key}": values[f"source_{key}"] for key in ("host", "port", "user")}
+    if sandbox:
+        values |= {
+            "server_host": sandbox.server.host if sandbox.server else "",
+            "server_port": str(sandbox.server.port or "") if sandbox.server else "",
+            "server_user": sandbox.server.user if sandbox.server else "",
+        }
+    environment |= _client(settings.jobs[job] if job else None, values, in_sandbox=sandbox is not None)
+    return Facts(values, environment)
+
+
+def _job(settings: BackupSettings, name: str) -> JobSettings:
+    if name not in settings.jobs:
+        known = ", ".join(sorted(settings.jobs)) or "none"
+        raise UsageError(f"there is no job {name!r} in the configuration; known are: {known}")
+    return settings.jobs[name]
+
+
+def _repository(settings: RepositorySettings) -> dict[str, str]:
+    if settings.password_env:
+        return {"location": settings.location(), "password_file": f"(variable ${settings.password_env})"}
+    credential = settings.password_credential
+    where = str(settings.password_file or f"/run/credentials/sentinel-backup.service/{credential}")
+    return {"location": settings.location(), "password_file": where}
+
+
+def _source(job: JobSettings) -> dict[str, str]:
+    source, values = job.source, {"source_kind": job.source.kind}
+    server: ServerSettings | None = source.postgresql or source.mariadb
+    if server:
+        values["source_database"] = server.database
+        values |= {
+            "source_host": server.host or "",
+            "source_port": str(server.port or ""),
+            "source_user": server.user or "",
+        }
+    elif source.redis:
+        values |= {
+            "source_host": source.redis.host,
+            "source_port": str(source.redis.port),
+            "source_user": source.redis.user or "",
+        }
+    elif source.sqlite:
+        values["source_path"] = str(source.sqlite.path)
+    elif source.paths:
+        values["source_path"] = str(source.paths.include[0])
+    return values
+
+
+def _client(job: JobSettings | None, values: dict[str, str], *, in_sandbox: bool) -> dict[str, str]:
+    """Variables of libpq, so that a playbook's psql lines reach the server that the run is about."""
+    if job is None or job.source.postgresql is None:
+        return {}
+    wanted = {
+        "PGHOST": values["server_host"],
+        "PGPORT": values["server_port"],
+        "PGUSER": values["server_user"],
+        "PGPASSWORD": "" if in_sandbox else job.source.postgresql.password() or "",
+    }
+    return {name: value for name, value in wanted.items() if value}
