@@ -1,0 +1,109 @@
+"""What tests of several folders share."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+
+class Daemon:
+    """A real `sentinel run` with its notify socket in our hands, as systemd has it."""
+
+    def __init__(self, folder, config, *arguments):
+        self.path = folder / "sentinel.yml"
+        self.path.write_text(config)
+        self.link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.link.bind(str(folder / "notify"))
+        self.link.settimeout(20)
+        self.log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sentinel", "run", *arguments, "--config", str(self.path)],
+            env={
+                "NOTIFY_SOCKET": str(folder / "notify"),
+                "PATH": "/usr/bin:/usr/sbin",
+                "WATCHDOG_USEC": "4000000",
+            },
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    def hear(self, word):
+        """Wait for a notification that contains the word; the whole message."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            message = self.link.recv(4096).decode()
+            if word in message:
+                return message
+        raise TimeoutError(word)
+
+    def configure(self, port):
+        self.path.write_text(metrics_only(self.path.parent, port))
+        self.port = port
+
+    def scrape(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            return answer.read().decode()
+
+    def output(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.link.close()
+        self.log.close()
+
+
+def metrics_only(folder, port):
+    return f"state_directory: {folder}/state\nmetrics: {{listen: '127.0.0.1:{port}'}}\n"
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    started = []
+
+    def start(*arguments, port=0, folder=tmp_path):
+        folder.mkdir(exist_ok=True)
+        started.append(Daemon(folder, metrics_only(folder, port), *arguments))
+        started[-1].port = port
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.close()
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def sentinel():
+    """Run the command line as a user does."""
+
+    def run(*arguments, check=None, **options):
+        done = subprocess.run(
+            [sys.executable, "-m", "sentinel", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            **options,
+        )
+        if check is not None:
+            assert done.returncode == check, done.stderr + done.stdout
+        return done
+
+    return run

@@ -1,0 +1,74 @@
+"""One component in one process: notifications, reload, drain, status."""
+
+import signal
+
+from sentinel.state import State
+
+
+def state_of(folder):
+    return State(folder / "state").read("SELECT state FROM component WHERE name = 'metrics'")[0]["state"]
+
+
+def test_ready_then_drained(daemon, tmp_path, free_port):
+    running = daemon("metrics", port=free_port)
+    assert "metrics is running" in running.hear("READY=1")
+    assert 'sentinel_component_up{component="metrics"} 1.0' in running.scrape()
+    assert state_of(tmp_path) == "running"
+    running.process.terminate()
+    running.hear("STOPPING=1")
+    assert running.process.wait(15) == 0
+    assert state_of(tmp_path) == "stopped"
+
+
+def test_watchdog_is_fed(daemon, tmp_path, free_port):
+    running = daemon("metrics", port=free_port)
+    running.hear("WATCHDOG=1")
+    running.hear("WATCHDOG=1")
+
+
+def test_reload_serves_the_new_address(daemon, tmp_path, free_port):
+    running = daemon("metrics")
+    running.hear("READY=1")
+    running.configure(free_port)
+    running.process.send_signal(signal.SIGHUP)
+    assert "MONOTONIC_USEC=" in running.hear("RELOADING=1")
+    assert "last reload: ok" in running.hear("READY=1")
+    assert 'sentinel_reloads_total{component="metrics",result="ok"} 1.0' in running.scrape()
+
+
+def test_a_bad_reload_changes_nothing(daemon, tmp_path, free_port):
+    running = daemon("metrics", port=free_port)
+    running.hear("READY=1")
+    running.path.write_text("metrics: {lisen: 1}\nnetwork: 7\n")
+    running.process.send_signal(signal.SIGHUP)
+    assert "last reload: refused" in running.hear("READY=1")
+    assert 'result="refused"} 1.0' in running.scrape()
+    assert "sentinel.yml:1: unknown key 'metrics.lisen'" in running.output()
+
+
+def test_a_component_that_cannot_start_says_why(daemon, tmp_path, free_port):
+    first = daemon("metrics", port=free_port)
+    first.hear("READY=1")
+    second = daemon("metrics", port=free_port, folder=tmp_path / "other")
+    assert second.process.wait(15) == 1
+    assert (
+        f"sentinel: metrics: cannot listen on 127.0.0.1:{free_port}: Address already in use"
+        in second.output()
+    )
+    assert "Traceback" not in second.output()
+
+
+def test_usage(sentinel, tmp_path):
+    (tmp_path / "c.yml").write_text("host: x\n")
+    for arguments, message in (
+        (["run", "--config", tmp_path / "c.yml"], "no section for any component"),
+        (
+            ["run", "nonsense", "--config", tmp_path / "c.yml"],
+            "no component 'nonsense'; there are: network, logs",
+        ),
+        (["run", "logs", "--config", tmp_path / "c.yml"], "component 'logs' has no section"),
+        (["run", "--config", tmp_path / "none.yml"], "none.yml: No such file"),
+    ):
+        done = sentinel(*arguments, check=2)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
