@@ -57,13 +57,43 @@ reload_timestamp = Gauge(
 )
 
 # --- network plane ----------------------------------------------------------------------------------------------
+app_transactions_evicted = Counter(
+    "sentinel_app_transactions_evicted_total", "Live transactions dropped because a flow had too many."
+)
+app_errors = Counter(
+    "sentinel_app_parser_errors_total", "Flows whose application parser gave up.", ("protocol",)
+)
 
 # --- log plane --------------------------------------------------------------------------------------------------
+
+correlation_evictions = Counter(
+    "sentinel_correlation_evictions_total", "Groups dropped from full correlation tables."
+)
 
 # --- detection, alerts, response --------------------------------------------------------------------------------
 alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
 
 # --- firewall ---------------------------------------------------------------------------------------------------
+bans = Counter("sentinel_firewall_bans_total", "Decisions about bans.", ("outcome",))
+bans_live = Gauge("sentinel_firewall_bans", "Bans that are in force now.")
+firewall_applies = Counter(
+    "sentinel_firewall_applies_total", "Policies applied, by how it ended.", ("result",)
+)
+firewall_version = Gauge("sentinel_firewall_version", "Number of the version that the kernel should hold.")
+firewall_pending = Gauge("sentinel_firewall_pending", "1 while a version waits for confirmation.")
+firewall_in_sync = Gauge("sentinel_firewall_in_sync", "1 while the kernel agrees with the applied version.")
+firewall_drift = Counter(
+    "sentinel_firewall_drift_total", "Changes of the table by somebody else.", ("kind", "result")
+)
+firewall_repair_seconds = Histogram(
+    "sentinel_firewall_repair_seconds", "From noticing a drift to the kernel being right again."
+)
+firewall_name_age = Gauge(
+    "sentinel_firewall_name_age_seconds", "Age of the oldest DNS answer that the policy relies on."
+)
+firewall_name_failures = Counter(
+    "sentinel_firewall_name_failures_total", "DNS lookups of names in groups that failed."
+)
 
 # --- backup -----------------------------------------------------------------------------------------------------
 

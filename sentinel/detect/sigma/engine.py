@@ -1,0 +1,95 @@
+"""Columns -> Alerts: screen, evaluate, correlate, in the order of the lines.
+
+One engine serves any number of sources: state of correlations is shared, screens are built per log format when its
+first batch comes. Time is event time; a replay gives the alerts of the live run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from sentinel.detect.sigma.alert import Describer
+from sentinel.detect.sigma.correlate import Correlator
+from sentinel.detect.sigma.evaluate import arranged, evaluate
+from sentinel.detect.sigma.logsource import rows_of
+from sentinel.detect.sigma.screen import Screen
+from sentinel.detect.sigma.values import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from sentinel.detect.sigma.tree import Correlation, Rule
+    from sentinel.detect.sigma.values import Rows
+    from sentinel.model import Alert, Columns
+
+
+class LogEngine:
+    """`scan` takes batches of any format, one at a time."""
+
+    def __init__(
+        self, rules: Iterable[Rule], correlations: Iterable[Correlation] = (), cache: Path | None = None
+    ) -> None:
+        self.rules = list(rules)
+        for rule in self.rules:
+            rule.condition = arranged(rule.condition)
+        self.correlator = Correlator(correlations)
+        self._cache = cache
+        self._screens: dict[str, Screen] = {}
+
+    def screen(self, kind: str) -> Screen:
+        found = self._screens.get(kind)
+        if found is None:
+            needed = [rule for rule in self.rules if not rule.silent or self.correlator.listens(rule)]
+            found = self._screens[kind] = Screen.build(needed, kind, self._cache)
+        return found
+
+    def scan(self, columns: Columns) -> list[Alert]:
+        if not columns.rows:
+            return []
+        view = View(columns)
+        matches = self.matches(view)
+        describer = Describer(view)
+        alerts: list[tuple[int, Alert]] = []
+        events: dict[int, list[Rule]] = defaultdict(list)
+        for rule, rows in matches:
+            if not rule.silent:
+                alerts.extend((row, describer.alert(rule, row)) for row in rows.tolist())
+            if self.correlator.listens(rule):
+                for row in rows.tolist():
+                    events[row].append(rule)
+        alerts.extend(self._correlate(view, events, describer))
+        alerts.sort(key=lambda item: item[0])
+        return [alert for _, alert in alerts]
+
+    def matches(self, view: View) -> list[tuple[Rule, Rows]]:
+        """Every rule with the rows it matches."""
+        screen = self.screen(view.columns.kind)
+        result = []
+        for number, rows in screen.candidates(view):
+            rule = screen.rules[number]
+            served = rows_of(rule.logsource, view, rows)
+            asked = rows if served is None else rows[served]
+            if not len(asked):
+                continue
+            matched = asked[evaluate(rule.condition, view, asked)]
+            if len(matched):
+                result.append((rule, matched))
+        return result
+
+    def _correlate(
+        self, view: View, events: dict[int, list[Rule]], describer: Describer
+    ) -> Iterable[tuple[int, Alert]]:
+        times, numbers = view.columns.times, view.columns.numbers
+        for row in sorted(events):
+            time, line = int(times[row]), int(numbers[row])
+            read = _reader(view, row)
+            for rule in events[row]:
+                for finding in self.correlator.arrive(rule, row, time, line, read):
+                    if not finding.correlation.silent:
+                        yield row, describer.finding(finding)
+
+
+def _reader(view: View, row: int) -> Callable[[str], bytes | None]:
+    return lambda name: view.value(name, row)

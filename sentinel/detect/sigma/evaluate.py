@@ -1,0 +1,162 @@
+"""A condition over many rows of a batch at once: rows in, one boolean a row out.
+
+Tests narrow as they go: an All asks its next child only about rows still alive, cheap tests first; an AnyOf only
+about rows not yet matched. A single literal over many rows is compared without a Python step per row; any other test
+runs once per distinct value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sentinel.detect.sigma.predicate import Exists, Null, SameAs, Text
+from sentinel.detect.sigma.tree import All, AnyOf, Not, Test
+
+if TYPE_CHECKING:
+    from sentinel.detect.sigma.tree import Node
+    from sentinel.detect.sigma.values import Mask, Rows, Values, View
+
+MANY_ROWS = 48  # from here on NumPy beats a loop
+
+
+def evaluate(node: Node, view: View, rows: Rows) -> Mask:
+    if isinstance(node, Test):
+        return _test(node, view, rows)
+    if isinstance(node, Not):
+        return ~evaluate(node.child, view, rows)
+    if isinstance(node, All):
+        return _all(node, view, rows)
+    return _any(node, view, rows)
+
+
+def _all(node: All, view: View, rows: Rows) -> Mask:
+    result = np.ones(len(rows), np.bool_)
+    alive = np.arange(len(rows))
+    for child in node.children:
+        if not len(alive):
+            break
+        holds = evaluate(child, view, rows[alive])
+        result[alive[~holds]] = False
+        alive = alive[holds]
+    return result
+
+
+def _any(node: AnyOf, view: View, rows: Rows) -> Mask:
+    result = np.zeros(len(rows), np.bool_)
+    open_ = np.arange(len(rows))
+    for child in node.children:
+        if not len(open_):
+            break
+        holds = evaluate(child, view, rows[open_])
+        result[open_[holds]] = True
+        open_ = open_[~holds]
+    return result
+
+
+def _test(node: Test, view: View, rows: Rows) -> Mask:
+    predicate = node.predicate
+    forms = view.forms(node.field)
+    if not forms:
+        return np.full(len(rows), predicate.absent, np.bool_)
+    if isinstance(predicate, SameAs):
+        return _pairs(predicate, forms, view.forms(predicate.other), rows)
+    if isinstance(predicate, (Exists, Null)):
+        forms = forms[:1]
+    result = _form(node, forms[0], rows)
+    for values in forms[1:]:
+        rest = np.flatnonzero(~result)
+        if len(rest):
+            result[rest] = _form(node, values, rows[rest], decoded=True)
+    return result
+
+
+def _form(node: Test, values: Values, rows: Rows, *, decoded: bool = False) -> Mask:
+    predicate = node.predicate
+    having = values.having(rows)
+    if having is None or having.all():
+        return _match(node, values, rows)
+    result = np.full(len(rows), predicate.absent and not decoded, np.bool_)
+    here = np.flatnonzero(having)
+    if len(here):
+        result[here] = _match(node, values, rows[here])
+    return result
+
+
+def _match(node: Test, values: Values, rows: Rows) -> Mask:
+    predicate = node.predicate
+    if len(rows) >= MANY_ROWS and isinstance(predicate, Text) and predicate.literal is not None:
+        return _literal(predicate, predicate.literal, values, rows)
+    test = predicate.test
+    if len(rows) < MANY_ROWS:
+        return np.fromiter((test(value) for value in values.take(rows)), np.bool_, len(rows))
+    known: dict[bytes, bool] = {}
+    result = np.empty(len(rows), np.bool_)
+    for i, value in enumerate(values.take(rows)):
+        verdict = known.get(value)
+        if verdict is None:
+            verdict = known[value] = test(value)
+        result[i] = verdict
+    return result
+
+
+def _literal(predicate: Text, literal: bytes, values: Values, rows: Rows) -> Mask:
+    """Exact, prefix, suffix or infix of many values: lengths first, then the bytes of those that can match."""
+    data = values.data if predicate.cased else values.folded()
+    starts, ends = values.starts[rows], values.ends[rows]
+    if predicate.opens and predicate.closes:
+        return np.fromiter(
+            (data.find(literal, a, b) >= 0 for a, b in zip(starts.tolist(), ends.tolist(), strict=True)),
+            np.bool_,
+            len(rows),
+        )
+    size = len(literal)
+    lengths = ends - starts
+    result: Mask = lengths >= size if predicate.opens or predicate.closes else lengths == size
+    if not size:
+        return result
+    fits = np.flatnonzero(result)
+    begins = ends[fits] - size if predicate.opens else starts[fits]
+    wanted = np.frombuffer(literal, np.uint8)
+    view = np.frombuffer(data, np.uint8)
+    for i in range(size):  # most rows leave at the first byte
+        same = view[begins + i] == wanted[i]
+        result[fits[~same]] = False
+        fits, begins = fits[same], begins[same]
+        if not len(fits):
+            break
+    return result
+
+
+def _pairs(predicate: SameAs, left: list[Values], right: list[Values], rows: Rows) -> Mask:
+    result = np.zeros(len(rows), np.bool_)
+    for i, row in enumerate(rows.tolist()):
+        ours = [value for values in left if (value := values.get(row)) is not None]
+        others = [value for values in right if (value := values.get(row)) is not None]
+        result[i] = any(predicate.pair(a, b) for a in ours for b in others)
+    return result
+
+
+_COST = {Exists: 0, Null: 0, Text: 1}
+
+
+def arranged(node: Node) -> Node:
+    """The same condition with cheap questions first, and nested All and AnyOf of one kind merged."""
+    if isinstance(node, Test):
+        return node
+    if isinstance(node, Not):
+        return Not(arranged(node.child))
+    kind = type(node)
+    children: list[Node] = []
+    for child in map(arranged, node.children):
+        children.extend(child.children if isinstance(child, kind) else (child,))
+    return kind(tuple(sorted(children, key=_cost)))
+
+
+def _cost(node: Node) -> float:
+    if isinstance(node, Test):
+        return _COST.get(type(node.predicate), 2)
+    if isinstance(node, Not):
+        return _cost(node.child) + 0.5
+    return 3 + sum(map(_cost, node.children))

@@ -1,0 +1,110 @@
+"""A field of all rows of a batch, as conditions need it: spans, one packed buffer for Hyperscan, single values.
+
+A field is asked as "NAME"; where the protocol side derives a decoded form of the request it is the column
+"NAME|decoded", present in the rows where it differs. A rule that names a field means any of its forms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sentinel.model import Column, Columns
+
+    Rows = NDArray[np.int64]
+    Mask = NDArray[np.bool_]
+
+LINE = "event.original"
+FORMS = ("", "|decoded")
+# One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
+GROUPS = {
+    "request.input": ("url.original", "http.request.cookie", "http.request.body.content"),
+    "request.headers": ("user_agent.original", "http.request.referrer"),
+    "request.any": (
+        "url.original",
+        "http.request.cookie",
+        "http.request.body.content",
+        "user_agent.original",
+        "http.request.referrer",
+    ),
+}
+
+
+@dataclass(slots=True)
+class Values:
+    """One form of one field; value i is `data[starts[i]:ends[i]]` where `present` is None or present[i]."""
+
+    data: bytes
+    starts: Rows
+    ends: Rows
+    present: Mask | None
+    _folded: bytes | None = None
+
+    @classmethod
+    def of(cls, column: Column) -> Values:
+        if column.ends is not None:
+            return cls(column.data, column.offsets, column.ends, column.present)
+        return cls(column.data, column.offsets[:-1], column.offsets[1:], column.present)
+
+    def get(self, row: int) -> bytes | None:
+        if self.present is not None and not self.present[row]:
+            return None
+        return self.data[self.starts[row] : self.ends[row]]
+
+    def take(self, rows: Rows) -> list[bytes]:
+        """The values of these rows, which all have one."""
+        data = self.data
+        return [data[a:b] for a, b in zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)]
+
+    def having(self, rows: Rows) -> Mask | None:
+        return None if self.present is None else self.present[rows]
+
+    def folded(self) -> bytes:
+        if self._folded is None:
+            self._folded = self.data.lower()
+        return self._folded
+
+    def lines(self) -> tuple[bytes, Rows, Rows]:
+        """(buffer, begin of each value in it, its row): present values, each ended by a newline."""
+        rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
+        if not len(rows):
+            return b"", rows, rows
+        values = self.take(rows)
+        lengths = self.ends[rows] - self.starts[rows] + 1
+        begins = np.zeros(len(rows), np.int64)
+        np.cumsum(lengths[:-1], out=begins[1:])
+        values.append(b"")
+        return b"\n".join(values), begins, rows
+
+
+@dataclass(slots=True)
+class View:
+    """All fields of one batch by name, made when first asked for."""
+
+    columns: Columns
+    _forms: dict[str, list[Values]] = field(default_factory=dict)
+
+    def forms(self, name: str) -> list[Values]:
+        found = self._forms.get(name)
+        if found is None:
+            names = GROUPS.get(name, (name or LINE,))
+            columns = (self.columns.column(base + form) for base in names for form in FORMS)
+            found = [Values.of(column) for column in columns if column is not None]
+            self._forms[name] = found
+        return found
+
+    def raw(self, name: str) -> Values | None:
+        column = self.columns.column(name or LINE)
+        return None if column is None else next(iter(self.forms(name)), None)
+
+    def value(self, name: str, row: int) -> bytes | None:
+        values = self.raw(name)
+        return None if values is None else values.get(row)
+
+    def text(self, name: str, row: int) -> str:
+        return (self.value(name, row) or b"").decode("utf-8", "replace")

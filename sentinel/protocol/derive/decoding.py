@@ -1,0 +1,151 @@
+r"""What an application sees of a request: escapes undone until nothing changes, at most PASSES times.
+
+Percent (also twice and thrice encoded, %uXXXX, overlong UTF-8), plus as space (first pass, where queries are), HTML entities,
+backslash escapes (\xHH as nginx writes bytes, \uXXXX, octal), full-width letters. In: a column. Out: a column that is
+present in the rows where decoding changed something, so plain rows cost one look at their bytes. RFC 3986, 2.1.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sentinel.model import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+PASSES = 4  # nobody decodes more often than a proxy, a framework and an application do
+LONGEST = 64 * 1024  # bytes of one value that are decoded
+WITH_PLUS = {
+    "url.original",
+    "url.query",
+    "http.request.cookie",
+    "http.request.referrer",
+    "http.request.body.content",
+}
+DECODED = WITH_PLUS | {"url.path", "user_agent.original", "url.domain", "event.original"}
+
+_PERCENT = re.compile(rb"%(?:[uU]([0-9A-Fa-f]{4})|([0-9A-Fa-f]{2}))")
+_ESCAPE = re.compile(
+    rb"\\(?:x\{?([0-9A-Fa-f]{2})\}?|u\{?00([0-9A-Fa-f]{2})\}?|u\{([0-9A-Fa-f]{1,2})\}|([0-3][0-7]{2}))"
+)
+_ENTITY = re.compile(rb"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z]{2,12};)")
+# RFC 3629, 3: the first bytes of two- and three-byte forms of characters that need one or two
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+_WIDE = re.compile(rb"\xef\xbc[\x81-\xbf]|\xef\xbd[\x80-\x9e]")  # U+FF01..U+FF5E
+
+
+def decoded(column: Column, *, plus: bool) -> Column | None:
+    """The decoded form; None where no row changes."""
+    rows = _suspects(column, plus=plus)
+    if not len(rows):
+        return None
+    values: list[bytes | None] = []
+    where: list[int] = []
+    for row in rows.tolist():
+        value = column.get(row)
+        if value is None:
+            continue
+        new = decode(value, plus=plus)
+        if new != value:
+            values.append(new)
+            where.append(row)
+    return _sparse(values, where, column) if where else None
+
+
+def decode(value: bytes, *, plus: bool) -> bytes:
+    if len(value) > LONGEST:
+        value = value[:LONGEST]
+    if plus and b"+" in value:
+        value = value.replace(b"+", b" ")
+    for _ in range(PASSES):
+        before = value
+        for mark, undo in _STEPS:
+            if mark in value:
+                value = undo(value)
+        if value == before:
+            break
+    if not value.isascii():
+        value = _WIDE.sub(_narrow, _OVERLONG.sub(_shortest, value))
+    return value
+
+
+def _suspects(column: Column, *, plus: bool) -> NDArray[np.int64]:
+    """Rows with a byte that some step undoes."""
+    view = np.frombuffer(column.data, np.uint8)
+    marks = np.flatnonzero(_MARKS[plus][view])
+    if not len(marks):
+        return marks
+    starts, ends = (
+        (column.offsets[:-1], column.offsets[1:]) if column.ends is None else (column.offsets, column.ends)
+    )
+    having = np.searchsorted(marks, ends) > np.searchsorted(marks, starts)
+    if column.present is not None:
+        having &= column.present
+    return np.flatnonzero(having)
+
+
+def _table(marks: bytes) -> NDArray[np.bool_]:
+    table = np.zeros(256, np.bool_)
+    table[list(marks)] = True
+    return table
+
+
+_HIGH = bytes([0xC0, 0xC1, 0xE0, 0xEF, 0xF0])
+# An entity shows by its semicolon or number sign: both are rare in targets, and not in user agents.
+_MARKS = {False: _table(b"%\\" + _HIGH), True: _table(b"%\\+;#" + _HIGH)}
+
+
+def _sparse(values: list[bytes | None], where: list[int], like: Column) -> Column:
+    rows = len(like.offsets) - (1 if like.ends is None else 0)
+    packed = Column.of(values)
+    present = np.zeros(rows, np.bool_)
+    present[where] = True
+    lengths = np.zeros(rows, np.int64)
+    lengths[where] = np.diff(packed.offsets)
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return Column(packed.data, offsets, present)
+
+
+def _percent(match: re.Match[bytes]) -> bytes:
+    wide = match[1]
+    if wide is None:
+        return bytes((int(match[2], 16),))
+    code = int(wide, 16)
+    return bytes((code,)) if code < 128 else chr(code).encode("utf-8", "replace")
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    if match[4] is not None:
+        return bytes((int(match[4], 8),))
+    return bytes((int(match[1] or match[2] or match[3], 16),))
+
+
+def _entity(match: re.Match[bytes]) -> bytes:
+    return html.unescape(match[0].decode("ascii")).encode("utf-8", "replace")
+
+
+def _shortest(match: re.Match[bytes]) -> bytes:
+    code = 0
+    for byte in match[0][1:]:
+        code = code << 6 | byte & 0x3F
+    code |= (match[0][0] & (0x1F, 0x0F, 0x07)[len(match[0]) - 2]) << 6 * (len(match[0]) - 1)
+    return chr(code).encode("utf-8", "replace")
+
+
+def _narrow(match: re.Match[bytes]) -> bytes:
+    return bytes((ord(match[0].decode("utf-8")) - 0xFEE0,))
+
+
+_STEPS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+    (b"\\", lambda value: _ESCAPE.sub(_escape, value)),
+    (b"%", lambda value: _PERCENT.sub(_percent, value)),
+    (b"&", lambda value: _ENTITY.sub(_entity, value)),
+)

@@ -1,0 +1,107 @@
+"""Sigma's field names -> ECS columns, and the parts of a request target.
+
+Sigma taxonomy, "webserver" and "proxy": `cs-uri-query` is here the whole target, because SigmaHQ's rules write paths
+into it (162 of 368 values begin with a slash). The strict query is `c-uri-query` and `url.query`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sentinel.model import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.model import Columns
+
+ALIASES = {
+    "cs-method": "http.request.method",
+    "cs-uri": "url.original",
+    "c-uri": "url.original",
+    "cs-uri-query": "url.original",
+    "cs-uri-stem": "url.path",
+    "c-uri-stem": "url.path",
+    "c-uri-query": "url.query",
+    "c-uri-extension": "url.extension",
+    "cs-user-agent": "user_agent.original",
+    "c-useragent": "user_agent.original",
+    "cs-referer": "http.request.referrer",
+    "cs-referrer": "http.request.referrer",
+    "cs-cookie": "http.request.cookie",
+    "cs-host": "url.domain",
+    "r-dns": "url.domain",
+    "cs-content-type": "http.request.mime_type",
+    "sc-status": "http.response.status_code",
+    "sc-bytes": "http.response.body.bytes",
+    "cs-bytes": "http.request.body.bytes",
+    "cs-version": "http.version",
+    "c-ip": "source.ip",
+    "cs-ip": "source.ip",
+    "src_ip": "source.ip",
+    "c-port": "source.port",
+    "cs-username": "user.name",
+    "dst_ip": "destination.ip",
+}
+QUESTION, DOT, SLASH = b"?./"
+
+
+def alias(columns: Columns, name: str) -> Column | None:
+    return columns.column(ALIASES[name])
+
+
+def _target(columns: Columns) -> tuple[Column, np.ndarray, np.ndarray, np.ndarray] | None:
+    """The target column, its begins and ends, and where its first question mark is (its end where it has none)."""
+    column = columns.column("url.original")
+    if column is None:
+        return None
+    starts, ends = (
+        (column.offsets[:-1], column.offsets[1:]) if column.ends is None else (column.offsets, column.ends)
+    )
+    marks = np.flatnonzero(np.frombuffer(column.data, np.uint8) == QUESTION)
+    if not len(marks):
+        return column, starts, ends, ends
+    at = np.searchsorted(marks, starts)
+    first = marks[np.minimum(at, len(marks) - 1)]
+    return column, starts, ends, np.where((at < len(marks)) & (first < ends), first, ends)
+
+
+def path(columns: Columns) -> Column | None:
+    found = _target(columns)
+    if found is None:
+        return None
+    column, starts, _, question = found
+    return Column(column.data, starts, column.present, question)
+
+
+def query(columns: Columns) -> Column | None:
+    found = _target(columns)
+    if found is None:
+        return None
+    column, _, ends, question = found
+    having = question < ends
+    present = having if column.present is None else having & column.present
+    return Column(column.data, np.minimum(question + 1, ends), present, ends)
+
+
+def extension(columns: Columns) -> Column | None:
+    """What follows the last dot of the last path segment; absent where there is no dot."""
+    column = path(columns)
+    if column is None:
+        return None
+    values = [None if value is None else _extension(value) for value in column.values()]
+    return Column.of(values)
+
+
+def _extension(value: bytes) -> bytes | None:
+    _, dot, found = value[value.rfind(b"/") + 1 :].rpartition(b".")
+    return found if dot else None
+
+
+PARTS: dict[str, Callable[[Columns], Column | None]] = {
+    "url.path": path,
+    "url.query": query,
+    "url.extension": extension,
+}

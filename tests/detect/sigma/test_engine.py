@@ -1,0 +1,62 @@
+"""Rules over lines, through the real parser: what is alerted on, in which order, about whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentinel.pipeline import replay_logs
+
+UNION = """
+title: Union select
+id: 0c4f6d3e-8f4d-4b37-9d1f-0d8b8f6b4c11
+level: high
+logsource: {category: webserver}
+detection:
+  found: {cs-uri-query|re|i: 'union\\s+select'}
+  condition: found
+"""
+LINE = '{} - - [02/Mar/2026:00:00:37 +0000] "GET {} HTTP/1.1" 200 18503 "-" "Mozilla/5.0"\n'
+
+
+@pytest.fixture
+def replay(tmp_path):
+    def run(rule, lines, log_format="nginx-access"):
+        rules = tmp_path / "rules"
+        rules.mkdir(exist_ok=True)
+        (rules / "rule.yml").write_text(rule)
+        log = tmp_path / "access.log"
+        log.write_text("".join(lines))
+        return list(replay_logs(log, [rules], log_format))
+
+    return run
+
+
+def test_each_matching_line_gives_an_alert_with_its_number_and_its_client(replay):
+    alerts = replay(
+        UNION,
+        [
+            LINE.format("198.51.100.7", "/a?id=union+select+1"),
+            LINE.format("198.51.100.8", "/a?id=union+square"),
+            LINE.format("2001:db8::9", "/a?id=UNION%20%20SELECT"),
+        ],
+    )
+    assert [(a.src_ip, a.extra["log"]["line"]) for a in alerts] == [("198.51.100.7", 1), ("2001:db8::9", 3)]
+    assert {a.level for a in alerts} == {"high"}
+    assert alerts[0].extra["http"]["url"] == "/a?id=union+select+1"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/a?id=union%20select",
+        "/a?id=union%2520select",
+        "/a?id=union%25%32%30select",
+        "/a?id=un%69on+select",
+        "/a?id=union&#32;select",
+        "/a?id=%u0075nion%u0020select",
+        "/a?id=union%c0%a0select",
+        "/a?id=\\\\x75nion select",
+    ],
+)
+def test_the_decoded_request_is_matched_too(replay, target):
+    assert len(replay(UNION, [LINE.format("198.51.100.7", target)])) == 1
