@@ -86,8 +86,8 @@ def _table(outcomes: list[Outcome], seconds: float, console: Console) -> None:
         mark = "[green]yes[/]" if kept else "[red]NO[/]"
         table.add_row(promise.plane, promise.text, mark, evidence, f"{took:.1f}")
     console.print(table)
-    kept = sum(kept for _, kept, _, _ in outcomes)
-    console.print(f"{kept} of {len(outcomes)} promises kept in {seconds:.0f} s")
+    count = sum(outcome[1] for outcome in outcomes)
+    console.print(f"{count} of {len(outcomes)} promises kept in {seconds:.0f} s")
 
 
 def _wait(stage: Stage, console: Console) -> None:

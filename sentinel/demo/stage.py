@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinel import shipped
@@ -22,6 +21,8 @@ from sentinel.errors import ProgramError, SentinelError
 from sentinel.state import State
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sentinel import process
 
 START_SECONDS = 40.0  # the first start compiles the rules; later ones take them from the cache
