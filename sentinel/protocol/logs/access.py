@@ -109,7 +109,9 @@ TEXT: dict[str, tuple[re.Pattern[bytes], ...]] = {
         "aws-alb": (
             rb"(?:https?|h2|wss?|grpcs?) \S+ \S+ (?P<address>\S+):(?P<port>\d+) \S+ \S+ \S+ \S+ (?P<status>\S+) \S+ "
             rb'\S+ (?P<bytes>\S+) "(?P<method>\S+) (?:[a-z]+://(?P<domain>[^/:\s]+)(?::\d+)?)?(?P<target>\S*) '
-            rb'HTTP/(?P<version>[\d.]+)" "(?P<agent>' + QUOTED + rb')" \S+ \S+ \S+ "[^"]*" "[^"]*" "[^"]*" \S+ '
+            rb'HTTP/(?P<version>[\d.]+)" "(?P<agent>'
+            + QUOTED
+            + rb')" \S+ \S+ \S+ "[^"]*" "[^"]*" "[^"]*" \S+ '
             rb"(?P<time>\S+)",
             rb"(?P<time>\S+) \S+ (?P<address>\S+):(?P<port>\d+) \S+ \S+ \S+ \S+ (?P<status>\S+) \S+ \S+ (?P<bytes>\S+) "
             rb'"(?P<method>\S+) (?:[a-z]+://(?P<domain>[^/:\s]+)(?::\d+)?)?(?P<target>\S*) HTTP/(?P<version>[\d.]+)" '

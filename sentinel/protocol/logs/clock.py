@@ -52,7 +52,9 @@ SHAPES = tuple(
         rb"(?P<y>\d{4})(?P<mo>\d\d)(?P<d>\d\d)[-T\s](?P<h>\d\d):?(?P<m>\d\d):?(?P<s>\d\d)" + _ZONE,
     )
 )
-EPOCH_NUMBER = re.compile(rb"(\d{9,10})(?:\.(\d{1,9})\d*)?(?!\d)|(\d{13})(?!\d)|(\d{16})(?!\d)|(\d{19})(?!\d)")
+EPOCH_NUMBER = re.compile(
+    rb"(\d{9,10})(?:\.(\d{1,9})\d*)?(?!\d)|(\d{13})(?!\d)|(\d{16})(?!\d)|(\d{19})(?!\d)"
+)
 
 
 @dataclass(slots=True)

@@ -232,7 +232,9 @@ def _time(stamp: Ints) -> tuple[Ints, Bools]:
     zone = (d[:, 22] * 10 + d[:, 23]) * 3600 + (d[:, 24] * 10 + d[:, 25]) * 60
     sign = stamp[:, 21]
     zone = np.where(sign == DASH, -zone, zone)
-    valid &= ((sign == DASH) | (sign == 43)) & (month > 0) & (day > 0) & (day < 32) & (year > 1969) & (year < 2262)
+    valid &= (
+        ((sign == DASH) | (sign == 43)) & (month > 0) & (day > 0) & (day < 32) & (year > 1969) & (year < 2262)
+    )
     return (_days(year, month, day) * 86_400 + clock - zone) * SECOND, valid
 
 

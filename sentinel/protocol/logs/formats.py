@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sentinel.protocol.logs import combined, jsonlog, syslog
+from sentinel.protocol.logs import combined, generic, jsonlog, logfmt, syslog
+from sentinel.protocol.logs.access import TEXT
 
 if TYPE_CHECKING:
     from sentinel.protocol.logs.clock import Clock
     from sentinel.protocol.logs.lines import Lines, Table
+
+
+APPLICATIONS = (
+    "3proxy adguardhome apache-error apache-guacamole asterisk audiobookshelf authelia authentik baikal bind9 bitwarden "
+    "charon containerd couchdb-log courier cpanel cyrus-imap directadmin domino-smtp dovecot drupal dropbear ejabberd ejabberd-auth emby "
+    "exchange-pop exchange-smtp exim fortinet freeswitch froxlor gitea gitlab gotify grafana groupoffice guacamole harbor "
+    "home-assistant immich jellyfin jellyseerr kasm kerio keycloak lighttpd-auth lighttpd-error litespeed "
+    "magento-extension mailcow-f2b mailu-admin mariadb mealie mikrotik miniflux mongodb monit monitorix mssql mssql-auth murmur mysql "
+    "named-refused navidrome nextcloud-text nginx-error nginx-mail nsd ombi openappsec openhab openvpn openwebmail oracleims overseerr "
+    "palo-alto-threat pgsql phpmyadmin portsentry postgresql postfix proftpd proxmox-backup-auth pureftpd qbittorrent redis "
+    "roundcube-auth samba screensharingd softethervpn sogo-auth sonarr sshd sshesame stunnel technitium teamspeak teleport thehive "
+    "tine20 tomcat traefik-log ts3 uptime-kuma vaultwarden Vaultwarden vsftpd webmin wineventlog xrdp zabbix znc-adminlog zoneminder "
+    "bunkerweb-error modsecurity php-fpm squid-cache suricata-evelogs text"
+).split()
+"""Logs that are a time and a text; `generic` reads them all, `message` knows their phrases."""
 
 
 class Reader(Protocol):
@@ -17,11 +33,18 @@ class Reader(Protocol):
     def __call__(self, lines: Lines, clock: Clock) -> Table: ...
 
 
+COMBINED = "nginx-access apache-access apache-pass traefik-clf litespeed-access lighttpd-access nginx-ingress caddy-clf".split()
+JSON = (
+    "nginx-json apache-json caddy-json caddy-waf traefik-json envoy-json fastly upsun journald-json suricata-eve "
+    "nextcloud mongodb-json aws-cloudtrail k8s-audit gcp-json cloudflare cowrie json"
+).split()
+SYSLOG = "syslog syslog-iso syslog-rfc5424 auth named dropbear-syslog".split()
 FORMATS: dict[str, Reader] = {
-    "nginx-access": combined.read,
-    "apache-access": combined.read,
-    "nginx-json": jsonlog.read,
-    "syslog": syslog.read,
-    "syslog-iso": syslog.read,
-    "syslog-rfc5424": syslog.read,
+    **dict.fromkeys(COMBINED, combined.read),
+    **dict.fromkeys(JSON, jsonlog.read),
+    **dict.fromkeys(SYSLOG, syslog.read),
+    **{name: generic.text_reader(name) for name in TEXT},
+    "auditd": logfmt.read_audit,
+    "laurel": jsonlog.read,
+    **dict.fromkeys(APPLICATIONS, generic.read),
 }

@@ -32,9 +32,12 @@ MODERN = re.compile(
 HEADER = re.compile(
     rb"\s*(?:<\w+\.\w+> )?"  # FreeBSD's syslogd -v writes facility.severity here
     rb"(?:(?P<host>(?!last message)[\w.:%@-]+|\[[^\]]*\]) )?\s*"
-    rb"(?P<process>[\w./+@-]+?(?:\([\w./-]+\))?(?:/[\w./-]+)?) ?(?:\[(?P<pid>\d+)\])?: ?(?P<message>.*)",
+    rb"(?P<process>[\w./+@-]+?(?:\([\w./-]+\))?(?:/[\w./-]+)?)"
+    rb" ?(?:\[(?P<pid>\d+)\]:?|:)(?: |$)(?P<message>.*)",
     re.DOTALL,
 )
+INNER_TIME = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)")
+"""A program's own full time in front of its message says more than a header without year and zone."""
 BARE = re.compile(rb"\s*(?P<host>\S+) (?P<message>.*)", re.DOTALL)
 
 
@@ -71,6 +74,9 @@ def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
         if value and value != b"-":
             fields[name] = value
     text = groups["message"] or b""
+    inner = INNER_TIME.match(text)
+    if inner is not None:
+        time = clock.read(inner[0])
     fields["message"] = text
     if text:
         fields.update(message.interpret(fields.get("process.name", b""), text))

@@ -1,0 +1,105 @@
+"""Application logs without a fixed form: a time somewhere at the front, then text -> Records.
+
+In: lines. Out: message, log.level where it stands in brackets, and what `message.interpret` reads. A line that is a
+JSON object, key=value pairs or a syslog line is read as such, so formats that mix them need no mode. A line is
+"parsed" when anything but its text was found.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sentinel.protocol.logs import access, jsonlog, logfmt, message
+from sentinel.protocol.logs.lines import NO_TIME, Records, records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.protocol.logs.clock import Clock
+    from sentinel.protocol.logs.lines import Lines, Record
+
+BEFORE_TIME = re.compile(
+    rb"(?:\S+ )??(?:<\w{1,8}>|\[(?:\w{1,12})\] ?|\[[A-Z]{3,4} |[A-Z]+:? |\w+[\t ]\|? ?)?[\[(<\"']?(?=\d|[A-Za-z]{3} )"
+)
+TIME_ANYWHERE = re.compile(
+    rb"\d{4}[-/.]\d\d[-/.]\d\d[T _:]\d\d:\d\d:\d\d|\d{1,2}[-/ ][A-Z][a-z]{2}[a-z]*[-/ ]\d{4}[: ]+\d\d:\d\d:\d\d"
+    rb"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w* +\d{1,2},? (?:\d{4} )?\d\d:\d\d:\d\d"
+    rb"|\d\d/\d\d/\d{4} \d\d:\d\d:\d\d|\d{8}-\d\d:?\d\d:?\d\d|(?<!\d)\d{6} +\d{1,2}:\d\d:\d\d|\b1\d{9}\.\d{3}\b"
+)
+LEVEL = re.compile(
+    rb"[\[\s(:|](?P<level>TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|FATAL|ALERT|EMERG|I|W|E|D)[\]\s):|]",
+    re.IGNORECASE,
+)
+FRONT_BYTES = 200  # the time stands within the first words of a line
+TAIL_OF_TIME = b" ]:,)|-\t"
+
+
+def read(lines: Lines, clock: Clock) -> Records:
+    return records([row(line, clock) for line in lines])
+
+
+def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
+    text = line.lstrip()
+    if text.startswith(b"{"):
+        value = jsonlog.load(text)
+        if value is not None:
+            fields, time = jsonlog.convert(value, clock)
+            return fields, NO_TIME if time is None else time
+    if logfmt.is_pairs(text):
+        return logfmt.row(text, clock)
+    stamp = _time(line, clock)
+    fields = {}
+    rest = line
+    if stamp is not None:
+        level = LEVEL.search(line[stamp[1] : stamp[1] + FRONT_BYTES])
+        if level is not None:
+            fields["log.level"] = level["level"]
+        if stamp[2]:
+            rest = line[stamp[1] :].lstrip(TAIL_OF_TIME)
+    fields["message"] = rest
+    # The text before the time counts too: PostgreSQL's log_line_prefix may begin with the address.
+    found = message.embedded(line) or message.interpret(b"", rest if stamp and stamp[2] else line)
+    if stamp is None and not found:
+        return None, NO_TIME
+    return fields | found, NO_TIME if stamp is None else stamp[0]
+
+
+def _time(line: bytes, clock: Clock) -> tuple[int, int, bool] | None:
+    """(time, where it ends, whether it stands at the very front)."""
+    front = 1 if line[:1] in {b"[", b"<", b'"', b"("} else 0
+    stamp = clock.match(line, front)
+    if stamp is not None:
+        return *stamp, True
+    place = TIME_ANYWHERE.search(line, 0, FRONT_BYTES)
+    if place is None:
+        return None
+    stamp = clock.match(line, place.start())
+    return (*stamp, False) if stamp is not None else None
+
+
+def text_reader(name: str) -> Callable[[Lines, Clock], Records]:
+    """A format of `access.TEXT`; a line it does not fit is read as an application's line."""
+    shapes = access.TEXT[name]
+
+    def one(line: bytes, clock: Clock) -> tuple[Record | None, int]:
+        for shape in shapes:
+            found = shape.search(line)
+            if found is not None:
+                time = clock.read(found["time"]) if "time" in shape.groupindex else None
+                fields = access.record(found)
+                if "message" in fields:
+                    fields = message.interpret(b"", fields["message"]) | fields
+                return fields, NO_TIME if time is None else time
+        start = line.find(b"{")
+        if 0 <= start:
+            value = jsonlog.load(line[start:])
+            if value is not None:
+                found_fields, when = jsonlog.convert(value, clock)
+                return found_fields, NO_TIME if when is None else when
+        return row(line, clock)
+
+    def reader(lines: Lines, clock: Clock) -> Records:
+        return records([one(line, clock) for line in lines])
+
+    return reader
