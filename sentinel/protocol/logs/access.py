@@ -102,7 +102,7 @@ TEXT: dict[str, tuple[re.Pattern[bytes], ...]] = {
         # Envoy's default access log (config/observability/access_log/usage), Istio's adds more quoted words
         "envoy": (
             rb'\[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<target>\S*) HTTP/(?P<version>[\d.]+)" (?P<status>\d+) '
-            rb'\S+ (?:\S+ )?(?:\S+ )?(?:"[^"]*" )?\d+ (?P<bytes>\d+) \S+ \S+ "\[?(?P<address>[^",\]]*)[^"]*" "(?P<agent>'
+            rb'\S+ (?:\S+ \S+ "[^"]*" )?\d+ (?P<bytes>\d+) \S+ \S+ "\[?(?P<address>[^",\]]*)[^"]*" "(?P<agent>'
             + QUOTED
             + rb')" "[^"]*" "(?P<domain>[^"]*)"',
         ),

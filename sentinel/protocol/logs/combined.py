@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sentinel.model import Column
-from sentinel.protocol.logs import access
+from sentinel.protocol.logs import access, generic
 from sentinel.protocol.logs.address import canonical
 from sentinel.protocol.logs.clock import EPOCH, SECOND
-from sentinel.protocol.logs.lines import NO_TIME, Spans
+from sentinel.protocol.logs.lines import NO_TIME, Mixed, Spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sentinel.protocol.logs.clock import Clock
-    from sentinel.protocol.logs.lines import Lines
+    from sentinel.protocol.logs.lines import Lines, Record
 
     Ints = NDArray[np.int64]
     Bools = NDArray[np.bool_]
@@ -36,6 +36,9 @@ TIME_WIDTH = 29  # `[08/Jun/2020:06:49:01 +0000] ` before the first quote
 ADDRESS_WINDOWS = (17, 48)  # an IPv4 address and its space; the longest IPv6 one, for lines that need it
 METHOD_WINDOW = 10  # PROPFIND and its space
 VERSION_WIDTH = 9  # ` HTTP/1.1`
+KNOWN_BY = frozenset(
+    {"http.request.method", "url.original"}
+)  # what makes a line of another shape web traffic
 PADDING = 64  # zero bytes read past the end of a batch by lines cut short
 # A month by its second and third letter: their sum modulo 24 differs for all twelve.
 MONTH_OF = np.zeros(24, np.int64)
@@ -124,7 +127,8 @@ class Layout:
         return times
 
 
-def read(lines: Lines, clock: Clock) -> Spans:
+def read(lines: Lines, clock: Clock) -> Spans | Mixed:
+    """Lines of another shape (an error log in the same file, JSON) are read by `generic` where it knows them."""
     layout = _lay_out(lines)
     names = {
         "source.ip": layout.address,
@@ -140,7 +144,13 @@ def read(lines: Lines, clock: Clock) -> Spans:
         "url.original": partial(layout.of_request, "url.original"),
         "http.version": partial(layout.of_request, "http.version"),
     }
-    return Spans(layout.times(clock), layout.parsed, names)
+    table = Spans(layout.times(clock), layout.parsed, names)
+    extra: dict[int, Record] = {}
+    for row in np.flatnonzero(~layout.parsed).tolist():
+        fields, time = generic.row(lines.data[lines.starts[row] : lines.ends[row]], clock)
+        if fields is not None and KNOWN_BY & fields.keys():
+            extra[row], table.times[row], table.parsed[row] = fields, time, True
+    return Mixed(table, extra) if extra else table
 
 
 def _lay_out(lines: Lines) -> Layout:

@@ -46,5 +46,6 @@ FORMATS: dict[str, Reader] = {
     **{name: generic.text_reader(name) for name in TEXT},
     "auditd": logfmt.read_audit,
     "laurel": jsonlog.read,
-    **dict.fromkeys(APPLICATIONS, generic.read),
+    **{name: generic.reader(name) for name in APPLICATIONS},
+    "apache-error": generic.reader("httpd"),
 }

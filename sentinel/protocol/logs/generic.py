@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sentinel.protocol.logs import access, jsonlog, logfmt, message
+from sentinel.protocol.logs import access, jsonlog, logfmt, message, syslog
 from sentinel.protocol.logs.lines import NO_TIME, Records, records
 
 if TYPE_CHECKING:
@@ -31,15 +31,27 @@ LEVEL = re.compile(
     rb"[\[\s(:|](?P<level>TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|FATAL|ALERT|EMERG|I|W|E|D)[\]\s):|]",
     re.IGNORECASE,
 )
+PROGRAMS = {
+    "mysql": "mysqld", "mariadb": "mysqld", "mssql": "mysqld", "mssql-auth": "mysqld", "mongodb": "mysqld", "exim": "exim4",
+    "pureftpd": "pure-ftpd", "bind9": "named", "named-refused": "named", "roundcube-auth": "roundcube",
+    "bunkerweb-error": "nginx", "lighttpd-auth": "lighttpd", "lighttpd-error": "lighttpd",
+}  # fmt: skip
+"""The program behind a format's name, where they differ."""
 FRONT_BYTES = 200  # the time stands within the first words of a line
 TAIL_OF_TIME = b" ]:,)|-\t"
 
 
-def read(lines: Lines, clock: Clock) -> Records:
-    return records([row(line, clock) for line in lines])
+def reader(program: str) -> Callable[[Lines, Clock], Records]:
+    """Reads the log of one program: its own phrases are tried first."""
+    name = PROGRAMS.get(program, program).encode()
+
+    def read(lines: Lines, clock: Clock) -> Records:
+        return records([row(line, clock, name) for line in lines])
+
+    return read
 
 
-def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
+def row(line: bytes, clock: Clock, program: bytes = b"") -> tuple[Record | None, int]:
     text = line.lstrip()
     if text.startswith(b"{"):
         value = jsonlog.load(text)
@@ -57,9 +69,13 @@ def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
             fields["log.level"] = level["level"]
         if stamp[2]:
             rest = line[stamp[1] :].lstrip(TAIL_OF_TIME)
+            header = syslog.HEADER.match(rest)
+            if header is not None and header["pid"] and header["host"]:
+                fields |= syslog.named(header)
+                program, rest = header["process"], header["message"]
     fields["message"] = rest
     # The text before the time counts too: PostgreSQL's log_line_prefix may begin with the address.
-    found = message.embedded(line) or message.interpret(b"", rest if stamp and stamp[2] else line)
+    found = message.interpret(program, rest if stamp and stamp[2] else line)
     if stamp is None and not found:
         return None, NO_TIME
     return fields | found, NO_TIME if stamp is None else stamp[0]

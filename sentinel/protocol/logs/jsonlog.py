@@ -131,6 +131,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "url",
         "requesturi",
         "x-envoy-original-path",
+        "x-envoy-origin-path",
         "request_url",
         "path",
         "requesturl",
@@ -324,7 +325,7 @@ def _web(fields: Record) -> None:
 
 def _inner(fields: Record) -> None:
     """What a message says that the object does not (a login failure's user, a whole access line)."""
-    text = fields.get("message")
+    text = b" ".join(filter(None, (fields.get("message"), fields.get("error"))))
     if text:
         found = message.interpret(fields.get("process.name", b""), text)
         for name, value in found.items():

@@ -110,6 +110,34 @@ class Records:
         return Column.of(values) if any(value is not None for value in values) else None
 
 
+@dataclass(slots=True)
+class Mixed:
+    """A table whose unmatched rows were read otherwise: an error line in an access log, say."""
+
+    table: Spans
+    extra: dict[int, Record]
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        return self.table.times
+
+    @property
+    def parsed(self) -> NDArray[np.bool_]:
+        return self.table.parsed
+
+    def names(self) -> Iterable[str]:
+        return dict.fromkeys([*self.table.names(), *(name for row in self.extra.values() for name in row)])
+
+    def column(self, name: str) -> Column | None:
+        column = self.table.column(name)
+        if not any(name in row for row in self.extra.values()):
+            return column
+        values = column.values() if column else [None] * len(self.times)
+        for number, row in self.extra.items():
+            values[number] = row.get(name)
+        return Column.of(values)
+
+
 def records(rows: Sequence[tuple[Record | None, int]]) -> Records:
     """From (fields, time) per row."""
     times = np.fromiter((time for _, time in rows), np.int64, len(rows))

@@ -53,7 +53,7 @@ WORD = rb"(?P<user>[^\s\"'`<>,;:()\[\]]+(?: [^\s\"'`<>,;:()\[\]]+)*?)"
 USERS = tuple(
     re.compile(shape, re.IGNORECASE)
     for shape in (
-        rb"\b(?:user(?:_?name)?|acct|account|set_id|sasl_username|login(?:_?name)?|principal|identity|loginname|email|userid)[\"']?"
+        rb"\b(?:user(?:_?name)?|acct|account|set_id|sasl_username|login(?:_?name)?|principal|identity|loginname|email)[\"']?"
         rb"(?:=|:)\s?[\"'<\[]?(?P<user>[^\s\"'<>,;\[\]]+)",
         rb"\buser(?:name)?(?: input)? [\"'`](?P<user>[^\"'`]+)[\"'`]",
         rb"\b(?:for|by|from|as) (?:the )?(?:(?:invalid|illegal|unknown|nonexistent|mapped|existing) )*(?:user|account|username):? "
@@ -61,10 +61,11 @@ USERS = tuple(
         rb"\b(?:attempts?|login|logon|authentication|password) (?:failed |failure |attempt )?(?:for|by|from|as):? [\"'`<\[]?"
         rb"(?!user\b|ip\b|host\b|client\b|the\b|" + access.V4 + rb")" + WORD
         + rb"[\"'`>\]]?(?= (?:from|with|ip|failed|was|on|at|via)\b|[\"'`>,;.:(]|\s*$)",
+        rb"\b(?:login|auth) failed(?: for)?:?\s+[\"'`]?(?!user\b)(?P<user>[^\s\"'`,;()]+)[\"'`]?\s+[:(]",
         rb"\buser (?P<user>[^\s\"'`,;:]+) (?:from|not found|failed|denied|logged|was|is|tried|attempted)\b",
     )
 )  # fmt: skip
-LOGIN = rb"(?:auth\w*|log[- ]?in|logon|passw\w+|credential\w*|user(?:name)?s?|account|access|certificate|totp|2fa|1fa|sasl|verif\w+|handshake|identity|signin|sign-in|badlogin)"
+LOGIN = rb"(?:auth\w*|log[- ]?in|logon|passw\w+|credential\w*|user(?:name)?s?|account|access|certificate|totp|2fa|1fa|sasl|verif\w+|handshake|token|identity|signin|sign-in|badlogin)"
 REFUSAL = rb"(?:fail\w*|invalid|illegal|denied|denying|incorrect|mismatch\w*|wrong|unknown|not (?:found|allowed|authenticated|match|exist|known)|reject\w*|refus\w+|doesn'?t (?:match|exist)|does not (?:match|exist)|n't find|bad|unauthori[sz]ed|unsuccessful|non-?existent|not_found|(?:can'?t|could not|cannot) (?:find|map|access|verify|authenticate))"
 FAILED = re.compile(
     rb"(?:\b|_)" + LOGIN + rb"\b[^;]{0,80}?(?:\b|_)" + REFUSAL + rb"(?:\b|_)|(?:\b|_)" + REFUSAL + rb"\b[^;]{0,60}?(?:\b|_)" + LOGIN + rb"\b"

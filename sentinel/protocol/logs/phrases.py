@@ -203,6 +203,18 @@ NAMED = _phrases(
     ),
     (rb".*?\bclient (?:@0x[0-9a-f]+ )?" + ADDRESS + rb"#(?P<port>\d+)", "query", b""),
 )
+APACHE_FRONT = rb"(?:\[[^\]]*\] ?)*?\[(?:client|remote) (?P<address>[^\]\s]+?)(?::(?P<port>\d+))?\](?: \[client [^\]]*\])? (?:AH\d+: )?"
+APACHE = _phrases(
+    (APACHE_FRONT + rb"(?:Digest: )?user [`']?(?P<user>.*?)'?(?: in realm .*)?(?:: authentication failure for| not found: |: authorization failure for|: password mismatch)", "login-failed", FAIL),
+    (APACHE_FRONT + rb"Authorization of user (?P<user>.*?) to access .* failed", "refused", FAIL),
+    (APACHE_FRONT + rb"client (?:denied by server configuration|used wrong authentication scheme)", "refused", FAIL),
+    (APACHE_FRONT + rb"(?:Digest: )?(?:invalid (?:nonce|qop)|unknown algorithm|realm mismatch|invalid method|incorrect authentication)", "auth-error", FAIL),
+    (APACHE_FRONT + rb"Hostname .* provided via SNI and hostname .* provided via HTTP", "protocol-error", FAIL),
+    (APACHE_FRONT + rb"\w{3} \[Login denied for user \"(?P<user>.*?)\"\]", "login-failed", FAIL),
+    (APACHE_FRONT + rb"(?:script|File does not exist|Invalid URI|Invalid method|request failed|invalid URI path)", "web-error", b""),
+    (APACHE_FRONT, "web-error", b""),
+    (rb".*?\[client (?P<address>[^\]\s]+?)(?::(?P<port>\d+))?\]", "web-error", b""),
+)  # fmt: skip
 KERNEL = _phrases(
     (rb".*?\bSRC=" + HOST + rb" DST=.*?(?: SPT=(?P<port>\d+))?", "packet", b""),
     (rb".*?wireguard: \S+: Packet has unallowed src IP .*? from peer \d+ \(" + ADDRESS + rb":(?P<port>\d+)\)", "refused", FAIL),
@@ -230,6 +242,7 @@ OTHER = _phrases(
     (rb".*?Login from '" + ADDRESS + rb"(?:, [^']*)?' for user '(?P<user>.*?)' might not have worked", "login-failed", FAIL),
     (rb".*?Fatal Error reading authentication information from client " + ADDRESS + rb":(?P<port>\d+)", "login-failed", FAIL),
     (rb".*?sending packet: from \S+ to " + ADDRESS + rb"\[(?P<port>\d+)\]", "packet", b""),
+    (rb".*?\] (?P<user>\S+) \S+ " + ADDRESS + rb" global miniserv\.pl \"failed\"", "login-failed", FAIL),
     (rb".*?successful auth for user '(?P<user>.*?)(?:@\w+)?'", "logged-in", GOOD),
     (rb".*?\blogin failure for user (?P<user>.*?) from " + HOST + rb" via ", "login-failed", FAIL),
     (rb".*?user denied: (?P<user>.*?) \(.*?\) from " + HOST, "login-failed", FAIL),
@@ -243,7 +256,7 @@ PROGRAMS: dict[bytes, tuple[Phrase, ...]] = {
     b"postfix": POSTFIX, b"dovecot": DOVECOT + PAM, b"exim": EXIM, b"exim4": EXIM, b"sendmail": SENDMAIL, b"sm-mta": SENDMAIL,
     b"proftpd": FTP + PAM, b"vsftpd": FTP + PAM, b"pure-ftpd": FTP + PAM,
     b"mysqld": DATABASE, b"mariadbd": DATABASE, b"mariadb": DATABASE, b"named": NAMED, b"kernel": KERNEL,
-    b"roundcube": ROUNDCUBE,
+    b"roundcube": ROUNDCUBE, b"httpd": APACHE, b"apache2": APACHE, b"apache": APACHE,
 }  # fmt: skip
 ANY = (*PAM, *DOVECOT[:2], *EXIM[:1], *FTP[:1], *DATABASE, *NAMED[:1], *ROUNDCUBE, *OTHER)
 """Phrases so telling that they count whichever program is named."""

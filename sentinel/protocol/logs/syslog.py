@@ -68,12 +68,8 @@ def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
         found = HEADER.match(line, end) or BARE.match(line, end)
         if found is None:
             return None, NO_TIME
-    groups = found.groupdict()
-    for group, name in (("host", "host.hostname"), ("process", "process.name"), ("pid", "process.pid")):
-        value = groups.get(group)
-        if value and value != b"-":
-            fields[name] = value
-    text = groups["message"] or b""
+    fields |= named(found)
+    text = found["message"] or b""
     inner = INNER_TIME.match(text)
     if inner is not None:
         time = clock.read(inner[0])
@@ -81,3 +77,10 @@ def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
     if text:
         fields.update(message.interpret(fields.get("process.name", b""), text))
     return fields, NO_TIME if time is None else time
+
+
+def named(header: re.Match[bytes]) -> Record:
+    """Host, program and process id of a header."""
+    groups = header.groupdict()
+    names = (("host", "host.hostname"), ("process", "process.name"), ("pid", "process.pid"))
+    return {name: groups[group] for group, name in names if groups.get(group) not in {None, b"", b"-"}}
