@@ -136,10 +136,10 @@ TEXT: dict[str, tuple[re.Pattern[bytes], ...]] = {
         "apache-common": (rb"(?P<address>\S+) \S+ (?P<user>.*?) " + CLF_TIME + rb" " + HTTP + rb" " + TAIL,),
     }.items()
 }
+WITH_PORT = re.compile(rb"(\[[^\]]+\]|" + V4 + rb"):(\d{1,5})")
 REQUEST_LINE = re.compile(
     rb"(?P<method>[A-Z][A-Za-z_-]{1,19}) (?P<target>\S.*?)(?: HTTP/(?P<version>\d(?:\.\d)?))?"
 )
-PROXIED = re.compile(rb"https?:(?P<target>//.*)")
 
 
 def split_request(line: bytes) -> dict[str, tuple[int, int]]:
@@ -163,6 +163,11 @@ def complete(fields: Record) -> None:
     """source.ip from source.address, and the parts of http.request.line, where they are missing."""
     address = fields.get("source.address")
     if address is not None:
+        ported = WITH_PORT.fullmatch(address)
+        if ported is not None:
+            address = ported[1]
+            fields.setdefault("source.port", ported[2])
+        address = fields["source.address"] = address.strip(b"[]").rstrip(b":.,")
         ip = canonical(address)
         if ip is not None:
             fields["source.ip"] = ip

@@ -147,7 +147,7 @@ def read(lines: Lines, clock: Clock) -> Spans | Mixed:
     table = Spans(layout.times(clock), layout.parsed, names)
     extra: dict[int, Record] = {}
     for row in np.flatnonzero(~layout.parsed).tolist():
-        fields, time = generic.row(lines.data[lines.starts[row] : lines.ends[row]], clock)
+        fields, time = generic.row(lines.data[lines.starts[row] : lines.ends[row]], clock, b"httpd")
         if fields is not None and KNOWN_BY & fields.keys():
             extra[row], table.times[row], table.parsed[row] = fields, time, True
     return Mixed(table, extra) if extra else table

@@ -75,6 +75,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "event.ip",
         "context.ip",
         "user_ip",
+        "request_ip",
+        "remip",
+        "eventdata.sourceip",
+        "eventdata.httpsourceid",
+        "sourceip",
+        "protoevent.addr.remote",
         "rhost",
     ),
     "source.port": (
@@ -241,10 +247,6 @@ TIMES = (
     "time_local", "__realtime_timestamp", "_source_realtime_timestamp", "datetime", "date", "eventtime", "event_time",
     "requestreceivedtimestamp", "created_at", "logtime", "event.created",
 )  # fmt: skip
-WITH_PORT = re.compile(rb"\[?([0-9A-Fa-f:.]+?)\]?:(\d{1,5})")
-MICROSECONDS = re.compile(r"\d{16}")
-PREFIX = re.compile(rb"[^{]{0,400}?(?=\{)")
-"""What may stand before the object: a container runtime's time and stream, a syslog header."""
 HOST_IN_PREFIX = re.compile(rb"\S+ (?P<host>[\w.:-]+)\s+$")
 
 
@@ -299,12 +301,11 @@ def convert(value: dict[str, Any], clock: Clock) -> tuple[Record, int | None]:
 def _web(fields: Record) -> None:
     address = fields.get("source.address")
     if address is not None:
-        address = address.rpartition(b",")[2].strip()
-        found = WITH_PORT.fullmatch(address)
-        if found and (address.startswith(b"[") or address.count(b":") == 1):
-            address = found[1]
-            fields.setdefault("source.port", found[2])
-        fields["source.address"] = address.strip(b"[]")
+        # Of a list of proxies the first is the client; Traefik appends the one it trusts.
+        first, _, last = address.partition(b",")
+        fields["source.address"] = (
+            last.rpartition(b",")[2] or first if "ClientHost" in fields else first
+        ).strip()
     version = fields.get("http.version", b"")
     if version.startswith(b"HTTP/"):
         fields["http.version"] = version[5:]

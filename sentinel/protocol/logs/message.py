@@ -41,6 +41,7 @@ SOURCES = tuple(
         + IP
         + AFTER,
         rb"\bfrom:? (?:(?:ip|host|address|peer|client|ip address|user)s? )*" + OPEN + IP + AFTER,
+        rb"\bconnection:? " + OPEN + IP + AFTER,
         rb"\bfrom:? (?:\[AF_INET6?\])" + IP + AFTER,
         rb"\bfrom:? [^\s\[(]*\s?[\[(]" + OPEN + IP + AFTER,
         rb"\b(?:client|remote|ip address|peer|host|by|ip|connecting host) " + OPEN + IP + AFTER,
