@@ -16,10 +16,15 @@ import typer.main
 # command -> (module:attribute, one line of help). An attribute is a Typer group or a plain function.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sentinel.cli.run:run", "Run components under supervision (the daemon)."),
+    "setup": ("sentinel.cli.setup:setup", "Install units, user, directories and a first configuration."),
+    "init": ("sentinel.cli.init:init", "Write a first configuration from what this host has."),
     "check-config": ("sentinel.cli.check_config:check_config", "Check sentinel.yml and everything it names."),
     "status": ("sentinel.cli.status:status", "What each component is doing, also when the daemon is down."),
     "demo": ("sentinel.cli.demo:demo", "Every promise kept for real, in network namespaces, in a minute."),
-    "replay": ("sentinel.cli.replay:replay", "Run rules over pcap files or logs; EVE JSON out. No daemon, no root."),
+    "replay": (
+        "sentinel.cli.replay:replay",
+        "Run rules over pcap files or logs; EVE JSON out. No daemon, no root.",
+    ),
     "parse": ("sentinel.cli.parse:parse", "Show how a log is parsed: one JSON object a line."),
     "rules": ("sentinel.cli.rules:app", "Check, list, explain, test and profile rules."),
     "firewall": ("sentinel.cli.firewall:app", "Plan, apply and confirm the policy; bans."),
@@ -77,7 +82,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     pass
 

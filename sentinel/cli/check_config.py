@@ -52,9 +52,9 @@ def _rules(config: Config, path: str) -> Iterator[Problem]:
 
 def _policy(config: Config, path: str) -> Iterator[Problem]:
     if config.firewall is not None:
-        from sentinel.firewall.policy import load_policy
+        from sentinel.firewall.policy import load
 
-        load_policy(config.firewall.policy)
+        load(config.firewall.policy)
     return iter(())
 
 
