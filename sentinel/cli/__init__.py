@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("sentinel.cli.init:init", "Write a first configuration from what this host has."),
     "check-config": ("sentinel.cli.check_config:check_config", "Check sentinel.yml and everything it names."),
     "status": ("sentinel.cli.status:status", "What each component is doing, also when the daemon is down."),
+    "doctor": ("sentinel.cli.doctor:doctor", "What is wrong on this host, and how to mend it."),
     "demo": ("sentinel.cli.demo:demo", "Every promise kept for real, in network namespaces, in a minute."),
     "replay": (
         "sentinel.cli.replay:replay",

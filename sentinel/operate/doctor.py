@@ -1,0 +1,298 @@
+"""What is wrong on this host, and how to mend it: checks with stable ids, each one function and one table row.
+
+A check looks, it never changes anything. `ok`, `warning` (works, but not as it should) or `failed`; what does not
+apply to the configuration is left out. Ids are stable: they appear in tickets and runbooks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sentinel import process
+from sentinel.errors import SentinelError
+from sentinel.ledger import Ledger
+from sentinel.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sentinel.config import Config
+
+Level = Literal["ok", "warning", "failed"]
+SILENT_SECONDS = 30.0  # components report every 5 s
+STALE_LOG_SECONDS = 86_400.0
+FULL_SHARE = 0.9
+JOB_OVERDUE_SECONDS = 2 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    level: Level
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    config: Config
+    state: State
+    path: Path
+
+
+def examine(config: Config, path: Path) -> list[Finding]:
+    patient = Patient(config, State(config.state), path)
+    findings = []
+    for check, look in CHECKS.items():
+        try:
+            findings += [Finding(check, *seen) for seen in look(patient)]
+        except (SentinelError, OSError) as error:
+            findings.append(Finding(check, "failed", str(error), "see the message"))
+    return findings
+
+
+Seen = tuple[Level, str, str] | tuple[Level, str]
+
+
+# --- the host -------------------------------------------------------------------------------------------------------
+
+
+def _state(patient: Patient) -> Iterator[Seen]:
+    directory = patient.config.state
+    usage = os.statvfs(directory)
+    used = 1 - usage.f_bavail / max(1, usage.f_blocks)
+    if used > FULL_SHARE:
+        yield (
+            "warning",
+            f"{directory}: the file system is {used:.0%} full",
+            "free space or move state_directory",
+        )
+    else:
+        yield "ok", f"{directory}: writable, file system {used:.0%} full"
+
+
+def _programs(patient: Patient) -> Iterator[Seen]:
+    needed = {"nft": ("firewall", "nftables"), "restic": ("backup", "restic")}
+    for program, (section, package) in needed.items():
+        if getattr(patient.config, section) is None:
+            continue
+        if process.find(program):
+            yield "ok", f"{program} is installed"
+        elif program == "nft":
+            yield "failed", "nft is not installed", f"apt-get install {package}"
+        else:
+            yield "warning", f"{program}, the second way out, is not installed", f"apt-get install {package}"
+
+
+def _secrets(patient: Patient) -> Iterator[Seen]:
+    for name, repository in (patient.config.backup.repositories if patient.config.backup else {}).items():
+        file = repository.password_file
+        if file is None:
+            continue
+        if not file.exists():
+            yield (
+                "failed",
+                f"repository {name}: {file} does not exist",
+                "put the password there, mode 0640 root:sentinel",
+            )
+        elif file.stat().st_mode & 0o007:
+            yield "failed", f"repository {name}: {file} is open to everybody", f"chmod o-rwx {file}"
+        else:
+            yield "ok", f"repository {name}: {file} is closed to others"
+
+
+# --- components -----------------------------------------------------------------------------------------------------
+
+
+def _components(patient: Patient) -> Iterator[Seen]:
+    from sentinel.components import BUILDERS
+
+    reports = {row["name"]: row for row in patient.state.read("SELECT * FROM component")}
+    for name in BUILDERS:
+        if getattr(patient.config, name) is None:
+            continue
+        row = reports.get(name)
+        age = (time.time_ns() - row["updated"]) / 1e9 if row else 0.0
+        if row is None:
+            yield "failed", f"{name} has never run", f"systemctl enable --now sentinel-{name}.service"
+        elif row["state"] != "running":
+            yield "failed", f"{name} is {row['state']}", f"journalctl -u sentinel-{name} -n 50"
+        elif age > SILENT_SECONDS:
+            yield (
+                "failed",
+                f"{name} has said nothing for {age:.0f} s",
+                f"systemctl restart sentinel-{name}.service",
+            )
+        else:
+            yield "ok", f"{name} is running"
+
+
+def _interfaces(patient: Patient) -> Iterator[Seen]:
+    for name in patient.config.network.interfaces if patient.config.network else []:
+        if (Path("/sys/class/net") / name).exists():
+            yield "ok", f"{name} exists"
+        else:
+            yield (
+                "failed",
+                f"interface {name} does not exist",
+                f"correct network.interfaces in {patient.path}",
+            )
+
+
+def _logs(patient: Patient) -> Iterator[Seen]:
+    for file in patient.config.logs.files if patient.config.logs else []:
+        pattern = Path(file.path)
+        found = (
+            list(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+            if pattern.is_absolute()
+            else []
+        )
+        for path in found:
+            yield _log(path)
+        if not found:
+            yield (
+                "warning",
+                f"{file.path}: no such file yet",
+                "is the service's log there? correct logs.files if not",
+            )
+
+
+def _log(path: Path) -> Seen:
+    if not os.access(path, os.R_OK):
+        return "failed", f"{path} cannot be read", "add the user sentinel to the group that owns it (adm)"
+    age = time.time() - path.stat().st_mtime
+    if age > STALE_LOG_SECONDS:
+        return "warning", f"{path}: last written {age / 3600:.0f} h ago", "does its service still log there?"
+    return "ok", f"{path} is readable and fresh"
+
+
+# --- firewall, backup, ledger ---------------------------------------------------------------------------------------
+
+
+def _firewall(patient: Patient) -> Iterator[Seen]:
+    if patient.config.firewall is None:
+        return
+    if not patient.config.firewall.enforce:
+        yield (
+            "warning",
+            "the firewall only observes",
+            "firewall.enforce: true, when `sentinel firewall plan` looks right",
+        )
+    pending = patient.state.read("SELECT version FROM firewall_version WHERE state = 'pending'")
+    if pending:
+        yield (
+            "warning",
+            f"version {pending[0]['version']} waits for confirmation",
+            "sentinel firewall confirm",
+        )
+    rows = patient.state.read(
+        "SELECT max(version) AS version FROM firewall_version WHERE state = 'confirmed'"
+    )
+    if rows and rows[0]["version"]:
+        yield "ok", f"version {rows[0]['version']} of the policy is confirmed"
+
+
+def _jobs(patient: Patient) -> Iterator[Seen]:
+    for name in patient.config.backup.jobs if patient.config.backup else {}:
+        rows = patient.state.read("SELECT * FROM job_run WHERE job = ? ORDER BY id DESC LIMIT 1", (name,))
+        if not rows:
+            yield "warning", f"job {name} has never run", f"sentinel backup run {name}"
+            continue
+        age = (time.time_ns() - rows[0]["started"]) / 1e9
+        if rows[0]["result"] != "ok":
+            yield "failed", f"job {name}: last run {rows[0]['result']}", f"sentinel backup run {name}"
+        elif age > JOB_OVERDUE_SECONDS:
+            yield (
+                "failed",
+                f"job {name}: last good run {age / 86_400:.1f} days ago",
+                "is sentinel-backup running?",
+            )
+        else:
+            yield "ok", f"job {name} ran well {age / 3600:.1f} h ago"
+
+
+def _drills(patient: Patient) -> Iterator[Seen]:
+    for name, job in (patient.config.backup.jobs if patient.config.backup else {}).items():
+        if job.drill is None:
+            yield (
+                "warning",
+                f"job {name} has no drill: nobody knows that it restores",
+                "give it a drill in sentinel.yml",
+            )
+            continue
+        rows = patient.state.read(
+            "SELECT result FROM drill_run WHERE job = ? ORDER BY id DESC LIMIT 1", (name,)
+        )
+        if rows and rows[0]["result"] == "ok":
+            yield "ok", f"job {name}: the last drill restored it"
+        else:
+            yield (
+                "failed",
+                f"job {name}: {'last drill ' + rows[0]['result'] if rows else 'never drilled'}",
+                f"sentinel backup drill {name}",
+            )
+
+
+def _ledger(patient: Patient) -> Iterator[Seen]:
+    ledger = Ledger(patient.config.state)
+    verdict = ledger.verify()
+    if verdict.bad_line is None:
+        yield "ok", f"{verdict.entries} records, chain intact"
+    else:
+        yield (
+            "failed",
+            f"{ledger.path}:{verdict.bad_line}: {verdict.reason}",
+            "keep the file as evidence; see playbook under-attack",
+        )
+
+
+CHECKS: dict[str, Callable[[Patient], Iterator[Seen]]] = {
+    "H001-state": _state,
+    "H002-programs": _programs,
+    "H003-secrets": _secrets,
+    "C001-components": _components,
+    "N001-interfaces": _interfaces,
+    "L001-logs": _logs,
+    "F001-firewall": _firewall,
+    "B001-jobs": _jobs,
+    "B002-drills": _drills,
+    "A001-ledger": _ledger,
+}
+
+
+def bundle(findings: list[Finding], config: Config, path: Path) -> bytes:
+    """What a colleague needs to help: findings, versions, configuration without secrets, the ledger's last records."""
+    import platform
+
+    from sentinel import __version__, yamlfile
+
+    entries = [entry.action + " " + entry.subject for entry in Ledger(config.state).entries()][-50:]
+    text = yamlfile.read(path) if path.exists() else ""
+    content = {
+        "sentinel": __version__,
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "findings": [
+            {"check": f.check, "level": f.level, "message": f.message, "remedy": f.remedy} for f in findings
+        ],
+        "configuration": without_secrets(text),
+        "ledger": entries,
+    }
+    return json.dumps(content, indent=2).encode()
+
+
+def without_secrets(text: str) -> str:
+    """Blank every value whose key or form tells of a secret: passwords, keys, tokens, credentials in URLs."""
+    import re
+
+    text = re.sub(
+        r"(?i)(\b[\w-]*(?:password|secret|token|access_key)[\w-]*\s*:\s*)(?!\{)(?:'[^']*'|[^\s,}#]+)",
+        r"\1<removed>",
+        text,
+    )
+    return re.sub(r"(\w+://)[^/\s@\"']+@", r"\1<removed>@", text)

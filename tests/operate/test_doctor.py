@@ -1,0 +1,118 @@
+"""Each check says what is wrong and how to mend it; a healthy host has no finding but ok."""
+
+import json
+import os
+import time
+
+import pytest
+
+from sentinel import config, yamlfile
+from sentinel.ledger import Ledger
+from sentinel.operate import doctor
+from sentinel.state import State
+
+CONFIG = """\
+state_directory: {folder}/state
+logs: {{files: [{{path: {folder}/access.log, format: nginx-access}}]}}
+network: {{interfaces: [lo]}}
+firewall: {{policy: {folder}/policy.yml, enforce: true}}
+backup:
+  repositories: {{main: {{store: {folder}/repository, password_file: {folder}/key}}}}
+  jobs: {{shop: {{source: {{paths: {{include: [/etc]}}}}, repository: main, schedule: "0 1 * * *", drill: {{playbook: restore-files, schedule: "0 3 * * *"}}}}}}
+"""
+
+
+@pytest.fixture
+def host(tmp_path):
+    path = tmp_path / "sentinel.yml"
+    path.write_text(CONFIG.format(folder=tmp_path))
+    (tmp_path / "access.log").write_text("x\n")
+    (tmp_path / "key").write_text("secret-password")
+    (tmp_path / "key").chmod(0o640)
+    state = State(tmp_path / "state")
+    now = time.time_ns()
+    for name in ("network", "logs", "firewall", "backup"):
+        state.report(name, "running", pid=os.getpid(), since=now)
+    with state.write() as connection:
+        connection.execute(
+            "INSERT INTO job_run (job, started, result, snapshot, detail) VALUES ('shop', ?, 'ok', 's', '{}')",
+            (now,),
+        )
+        connection.execute(
+            "INSERT INTO drill_run (job, playbook, started, result, snapshot, detail) VALUES ('shop', 'p', ?, 'ok', 's', '{}')",
+            (now,),
+        )
+    Ledger(tmp_path / "state").append("service.start", "host")
+    return path
+
+
+def findings(path):
+    return doctor.examine(yamlfile.load(path, config.Config), path)
+
+
+def problem(path, check):
+    (found,) = [f for f in findings(path) if f.check == check and f.level != "ok"]
+    assert found.remedy
+    return found.message
+
+
+def test_a_healthy_host(host):
+    assert {f.level for f in findings(host) if f.check != "H001-state"} == {"ok"}
+    assert {f.check for f in findings(host)} >= set(doctor.CHECKS) - {"F001-firewall"}
+
+
+def test_password_open_to_everybody(host, tmp_path):
+    (tmp_path / "key").chmod(0o644)
+    assert "open to everybody" in problem(host, "H003-secrets")
+
+
+def test_dead_and_silent_components(host, tmp_path):
+    State(tmp_path / "state").report("logs", "failed", pid=1, since=0)
+    assert "logs is failed" in problem(host, "C001-components")
+    with State(tmp_path / "state").write() as connection:
+        connection.execute("UPDATE component SET state = 'running', updated = 0 WHERE name = 'logs'")
+    assert "logs has said nothing" in problem(host, "C001-components")
+
+
+def test_missing_interface_and_log(host, tmp_path):
+    host.write_text(host.read_text().replace("[lo]", "[nosuch0]"))
+    assert "nosuch0 does not exist" in problem(host, "N001-interfaces")
+    (tmp_path / "access.log").unlink()
+    assert "no such file" in problem(host, "L001-logs")
+
+
+def test_failed_job_and_drill(host, tmp_path):
+    with State(tmp_path / "state").write() as connection:
+        connection.execute("UPDATE job_run SET result = 'failed'")
+        connection.execute("DELETE FROM drill_run")
+    assert "last run failed" in problem(host, "B001-jobs")
+    assert "never drilled" in problem(host, "B002-drills")
+
+
+def test_broken_ledger(host, tmp_path):
+    ledger = Ledger(tmp_path / "state")
+    ledger.path.write_text(ledger.path.read_text().replace("service", "servant"))
+    assert "ledger.jsonl:1: content does not match" in problem(host, "A001-ledger")
+
+
+def test_bundle_has_no_secrets(host, tmp_path, sentinel):
+    host.write_text(
+        host.read_text()
+        + "# store: s3://key:sEcReT1@bucket\noutputs: {alertmanager: 'http://admin:sEcReT2@127.0.0.1'}\n"
+    )
+    done = sentinel("doctor", "--config", host, "--json", "--bundle", tmp_path / "bundle.json", check=0)
+    assert {f["check"] for f in json.loads(done.stdout)} >= {"H001-state", "A001-ledger"}
+    text = (tmp_path / "bundle.json").read_text()
+    assert "sEcReT" not in text
+    assert "secret-password" not in text
+    assert "127.0.0.1" in text
+
+
+@pytest.mark.parametrize(
+    "line", ["password: hunter2", "  secret_key: abc", "api_token: 'x y'", "{access_key: AKIA, b: 1}"]
+)
+def test_secret_values_are_blanked(line):
+    cleaned = doctor.without_secrets(line)
+    assert "<removed>" in cleaned
+    assert "y" not in cleaned.removeprefix("  ").removeprefix("api_token").removeprefix("secret_key")
+    assert not {"hunter2", "abc", "AKIA"} & set(cleaned.replace("}", " ").replace(",", " ").split())
