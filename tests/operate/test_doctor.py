@@ -109,10 +109,10 @@ def test_bundle_has_no_secrets(host, tmp_path, sentinel):
 
 
 @pytest.mark.parametrize(
-    "line", ["password: hunter2", "  secret_key: abc", "api_token: 'x y'", "{access_key: AKIA, b: 1}"]
+    "line", ["password: hunter2", "  secret_key: abc", "api_token: 'x z'", "{access_key: AKIA, b: 1}"]
 )
 def test_secret_values_are_blanked(line):
     cleaned = doctor.without_secrets(line)
     assert "<removed>" in cleaned
-    assert "y" not in cleaned.removeprefix("  ").removeprefix("api_token").removeprefix("secret_key")
+    assert "z" not in cleaned
     assert not {"hunter2", "abc", "AKIA"} & set(cleaned.replace("}", " ").replace(",", " ").split())
