@@ -96,6 +96,15 @@ firewall_name_failures = Counter(
 )
 
 # --- backup -----------------------------------------------------------------------------------------------------
+backup_store_requests = Counter(
+    "sentinel_backup_store_requests_total", "Requests to repository stores.", ("operation", "result")
+)
+backup_store_retries = Counter(
+    "sentinel_backup_store_retries_total", "Requests tried again.", ("operation",)
+)
+backup_store_bytes = Counter(
+    "sentinel_backup_store_bytes_total", "Bytes to and from repository stores.", ("direction",)
+)
 
 
 def use_directory(directory: Path, process_name: str) -> None:

@@ -1,0 +1,218 @@
+"""The application layer of a flow: recognise the protocol, hand bytes to its parser, follow protocol changes.
+
+In: `feed` (in-order TCP bytes of one direction) and `datagram` (UDP). Out: touched transactions; Flow.app_proto,
+Flow.transactions and Flow.app_state are kept up to date. Semantics are those of Suricata 7 (app-layer.c): each
+direction is recognised on its own, one may carry the other, and disagreement is an event of the packet.
+Invariants: never raises on traffic; undecided bytes are bounded by MAX_UNDECIDED a direction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentinel import metrics
+from sentinel.protocol.apps.options import AppOptions
+from sentinel.protocol.apps.parsers import PARSERS
+from sentinel.protocol.apps.recognise import CLIENT_FIRST, TCP, UDP, recognise
+from sentinel.protocol.apps.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sentinel.model import Flow, Transaction
+    from sentinel.protocol.apps.session import Parser
+
+# Suricata gives up after this much data of one side, whatever the probes still hope for.
+MAX_UNDECIDED = 4096
+_FAILED = "failed"
+
+
+class AppLayer:
+    """One for all flows; all state is in the flows, except what one flow expects of another (FTP data)."""
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self.options = AppOptions.read(options or {})
+        self.expected: dict[tuple[bytes, bytes, int], tuple[str, object]] = {}
+
+    # --- input --------------------------------------------------------------------------------------------------
+    def feed(
+        self, flow: Flow, to_server: bool, data: bytes, *, eof: bool = False, gap: int = 0, time: int = 0
+    ) -> list[Transaction]:
+        session = self._session(flow, time)
+        direction = 0 if to_server else 1
+        if session.stopped:
+            return []
+        if session.detected[direction] is None:
+            if data and not gap:
+                self._recognise(session, direction, data)
+            elif gap:
+                self._give_up(session, direction, b"")
+        elif data or gap:
+            self._parse(session, direction, data, gap)
+        if eof and session.parser is not None and not session.stopped:
+            self._parse(session, direction, b"", 0, eof=True)
+        return session.take()
+
+    def datagram(self, flow: Flow, to_server: bool, payload: bytes, time: int = 0) -> list[Transaction]:
+        session = self._session(flow, time)
+        direction = 0 if to_server else 1
+        if session.stopped or not payload:
+            return []
+        if session.parser is None:
+            ports = (flow.sport, flow.dport)
+            found = recognise(UDP, ports, direction, payload, self.options.recognises)
+            if not found:
+                session.detected[direction] = ""
+                if session.detected == ["", ""]:
+                    self._fail(session)
+                return []
+            session.detected = [found, found]
+            flow.app_protos[:] = [found, found]
+            self._start(session, found)
+        self._parse(session, direction, payload, 0)
+        return session.take()
+
+    def take_events(self, flow: Flow) -> list[str]:
+        """Packet-level events since the last call ("applayer.NAME")."""
+        session: Session | None = flow.app_state
+        if session is None or not session.packet_events:
+            return []
+        events, session.packet_events = session.packet_events, []
+        return events
+
+    def prune(self, flow: Flow) -> None:
+        """Forget transactions that are complete and inspected in both directions."""
+        if flow.transactions:
+            flow.transactions[:] = [t for t in flow.transactions if not (all(t.done) and all(t.inspected))]
+
+    # --- recognition --------------------------------------------------------------------------------------------
+    def _session(self, flow: Flow, time: int) -> Session:
+        session: Session | None = flow.app_state
+        if session is None:
+            session = flow.app_state = Session(flow, self.options)
+        session.time = time
+        return session
+
+    def _recognise(self, session: Session, direction: int, data: bytes) -> None:
+        flow = session.flow
+        if session.first < 0:
+            session.first = direction
+        pending = session.pending[direction] + data
+        session.pending[direction] = pending
+        found = self._expected(flow) or recognise(
+            TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises
+        )
+        if found is None and len(pending) > MAX_UNDECIDED:
+            found = ""
+        if found is None:
+            return
+        if found == "":
+            self._give_up(session, direction, pending)
+            return
+        self._found(session, direction, found)
+
+    def _found(self, session: Session, direction: int, found: str) -> None:
+        flow = session.flow
+        known = session.detected[1 - direction]
+        if known and known != found:
+            session.packet_events.append("applayer.applayer_mismatch_protocol_both_directions")
+            found = known
+        session.detected[direction] = found
+        flow.app_protos[direction] = found
+        if session.parser is None:
+            if found in CLIENT_FIRST and session.first == 1:
+                self._wrong_direction(session)
+                return
+            self._start(session, found)
+            if session.first != direction and session.detected[1 - direction] is None:
+                self._other_side(session, 1 - direction)
+        self._flush(session, direction)
+
+    def _other_side(self, session: Session, direction: int) -> None:
+        """The direction that spoke first stayed unknown: it speaks the protocol of the other one now."""
+        flow = session.flow
+        pending = session.pending[direction]
+        ports = (flow.sport, flow.dport)
+        if pending and recognise(TCP, ports, direction, pending, self.options.recognises) == "":
+            self._one_direction(session, direction)
+
+    def _give_up(self, session: Session, direction: int, pending: bytes) -> None:
+        if session.detected[1 - direction]:
+            protocol = session.detected[1 - direction]
+            if protocol in CLIENT_FIRST and session.first == 1:
+                self._wrong_direction(session)
+                return
+            self._one_direction(session, direction)
+            return
+        session.detected[direction] = ""
+        if session.detected[1 - direction] == "" or len(pending) > MAX_UNDECIDED:
+            self._fail(session)
+        else:
+            session.detected[direction] = None
+            session.exhausted[direction] = True
+            if all(session.exhausted):
+                self._fail(session)
+
+    def _one_direction(self, session: Session, direction: int) -> None:
+        session.packet_events.append("applayer.applayer_detect_protocol_only_one_direction")
+        session.detected[direction] = session.detected[1 - direction]
+        self._flush(session, direction)
+
+    def _wrong_direction(self, session: Session) -> None:
+        session.packet_events.append("applayer.applayer_wrong_direction_first_data")
+        self._fail(session)
+
+    def _fail(self, session: Session) -> None:
+        session.stopped = True
+        session.pending = [b"", b""]
+        if not session.flow.app_proto:
+            session.flow.app_proto = _FAILED
+
+    def _expected(self, flow: Flow) -> str | None:
+        if not self.expected:
+            return None
+        for key in ((flow.src, flow.dst, flow.dport), (flow.dst, flow.src, flow.sport)):
+            if key in self.expected:
+                return self.expected[key][0]
+        return None
+
+    # --- parsing ------------------------------------------------------------------------------------------------
+    def _start(self, session: Session, protocol: str) -> None:
+        session.flow.app_proto = protocol
+        make = PARSERS.get(protocol)
+        if make is None or not self.options.parses(protocol):
+            session.stopped = True  # recognised only
+            return
+        session.parser = make(session, self)
+
+    def _flush(self, session: Session, direction: int) -> None:
+        pending, session.pending[direction] = session.pending[direction], b""
+        if pending and not session.stopped:
+            self._parse(session, direction, pending, 0)
+
+    def _parse(self, session: Session, direction: int, data: bytes, gap: int, *, eof: bool = False) -> None:
+        parser: Parser | None = session.parser
+        if parser is None:
+            return
+        if not parser.feed(direction, data, gap=gap, eof=eof):
+            self._broken(session)
+        elif session.change is not None:
+            self._change(session)
+
+    def _broken(self, session: Session) -> None:
+        """The traffic is not what it seemed: rules see what there is, the rest of the flow is not parsed."""
+        metrics.app_errors.inc(protocol=session.flow.app_proto)
+        session.stopped = True
+        for transaction in session.flow.transactions:
+            transaction.done[:] = [True, True]
+
+    def _change(self, session: Session) -> None:
+        """STARTTLS, CONNECT, Upgrade: recognise again from the next byte on."""
+        wanted, session.change = session.change, None
+        session.parser = None
+        session.detected = [None, None]
+        session.exhausted = [False, False]
+        session.pending = [b"", b""]
+        session.first = -1
+        session.changed_from = session.flow.app_proto
+        session.wanted = wanted or ""

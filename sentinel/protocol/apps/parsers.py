@@ -1,0 +1,22 @@
+"""Protocol name -> parser of a flow: the one list of what we can parse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentinel.protocol.apps.dns import Dns
+from sentinel.protocol.apps.http1 import Http1
+from sentinel.protocol.apps.recognise import TCP
+from sentinel.protocol.apps.tls import Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.protocol.apps.layer import AppLayer
+    from sentinel.protocol.apps.session import Parser, Session
+
+PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
+    "http": lambda session, _: Http1(session),
+    "tls": lambda session, _: Tls(session),
+    "dns": lambda session, _: Dns(session, framed=session.flow.proto == TCP),
+}

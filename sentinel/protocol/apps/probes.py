@@ -1,0 +1,202 @@
+"""Probing functions of protocol recognition: do these first bytes look like the protocol?
+
+In: the first bytes of one direction (a whole datagram for UDP). Out: True, False, or None for "too few bytes".
+Each is as strict as Suricata's, so that a flow on a well-known port is not taken for what it is not.
+"""
+
+from __future__ import annotations
+
+from sentinel.protocol.apps import dns as dns_parser
+
+_SMB_TYPES = frozenset({0x00, 0x81, 0x82, 0x83, 0x84, 0x85})
+_RDP_CODES = frozenset({0xE0, 0xD0, 0xF0})
+_IKE_EXCHANGES = frozenset({*range(1, 7), *range(32, 38)})
+_DHCP_COOKIE = b"\x63\x82\x53\x63"
+_QUIC_FIXED = 0x40
+
+
+def tls_record(data: bytes) -> bool:
+    return len(data) < 5 or int.from_bytes(data[3:5], "big") <= 16384 + 2048
+
+
+def tls_client(data: bytes) -> bool | None:
+    """SSLv2 client hello in its two-byte framing."""
+    if len(data) < 3:
+        return None
+    return bool(data[0] & 0x80) and data[2] == 1
+
+
+def sslv2_server(data: bytes) -> bool:
+    return bool(data[0] & 0x80) and data[2] == 4
+
+
+def dns(data: bytes) -> bool:
+    return dns_parser.looks_like_dns(data)
+
+
+def dns_framed(data: bytes) -> bool | None:
+    if len(data) < 14:
+        return None
+    length = int.from_bytes(data[:2], "big")
+    return length >= 12 and dns_parser.looks_like_dns(
+        data[2 : 2 + length] + bytes(max(length - len(data) + 2, 0))
+    )
+
+
+def smtp_banner(data: bytes) -> bool | None:
+    if len(data) < 5:
+        return None
+    first = data.partition(b"\n")[0]
+    return data[:3] == b"220" and data[3:4] in {b" ", b"-"} and b"ftp" not in first.lower()
+
+
+def ftp_banner(data: bytes) -> bool | None:
+    if len(data) < 5:
+        return None
+    return data[:3] == b"220" and data[3:4] in {b" ", b"-"}
+
+
+def smb(data: bytes) -> bool:
+    return len(data) >= 8 and data[0] in _SMB_TYPES
+
+
+def smb_session(data: bytes) -> bool | None:
+    """A NetBIOS session request in front of SMB."""
+    if len(data) < 8:
+        return None
+    return data[0] == 0x81 and int.from_bytes(data[1:4], "big") < 1024
+
+
+def dcerpc(data: bytes) -> bool:
+    return len(data) >= 10 and data[2] < 20 and (data[4] & 0xF0) in {0x00, 0x10}
+
+
+def sip(data: bytes) -> bool:
+    line = data.partition(b"\n")[0]
+    return b"SIP/" in line or (b"\n" not in data and b"HTTP/" not in line and b" sip" in line.lower())
+
+
+def mqtt_connect(data: bytes) -> bool:
+    for pos in range(2, 6):
+        if data[pos : pos + 6] == b"\0\4MQTT" or data[pos : pos + 8] == b"\0\6MQIsdp":
+            return True
+    return False
+
+
+def mqtt(data: bytes) -> bool | None:
+    """A fixed header whose flags fit its type and whose length is whole."""
+    if len(data) < 2:
+        return None
+    kind, flags = data[0] >> 4, data[0] & 0x0F
+    if kind == 0:
+        return False
+    if kind in {6, 8, 10}:
+        return flags == 2
+    return kind == 3 or flags == 0 or flags == 2
+
+
+def pgsql(data: bytes) -> bool | None:
+    if len(data) < 8:
+        return None
+    length, code = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big")
+    return 8 <= length < 10000 and (code >> 16 == 3 or code >> 16 == 1234)
+
+
+def pgsql_answer(data: bytes) -> bool | None:
+    return data[:1] in {b"S", b"N"} if len(data) == 1 else data[:1] in b"RESKZN"
+
+
+def rdp(data: bytes) -> bool | None:
+    if len(data) < 7:
+        return None
+    return data[0] == 3 and data[1] == 0 and data[5] in _RDP_CODES
+
+
+def rpc_framed(data: bytes) -> bool | None:
+    return rpc(data[4:]) if len(data) >= 28 else None
+
+
+def rpc(data: bytes) -> bool | None:
+    if len(data) < 24:
+        return None
+    kind = int.from_bytes(data[4:8], "big")
+    if kind == 0:
+        program = int.from_bytes(data[12:16], "big")
+        return int.from_bytes(data[8:12], "big") == 2 and program in {100000, 100003, 100005}
+    return kind == 1 and int.from_bytes(data[8:12], "big") in {0, 1}
+
+
+def krb5(data: bytes) -> bool | None:
+    """APPLICATION tags of the Kerberos messages, and the version that comes first in each."""
+    if len(data) < 10:
+        return None
+    return 0x6A <= data[0] <= 0x7E and data[0] in {0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x6F, 0x7E}
+
+
+def krb5_framed(data: bytes) -> bool | None:
+    return krb5(data[4:]) if len(data) >= 14 else None
+
+
+def modbus(data: bytes) -> bool | None:
+    if len(data) < 8:
+        return None
+    return data[2:4] == b"\0\0" and 2 <= int.from_bytes(data[4:6], "big") <= 254
+
+
+def dnp3(data: bytes) -> bool | None:
+    return data[:2] == b"\x05\x64" if len(data) >= 10 else None
+
+
+def enip(data: bytes) -> bool | None:
+    if len(data) < 4:
+        return None
+    command = int.from_bytes(data[:2], "little")
+    return command in {0x00, 0x01, 0x04, 0x63, 0x64, 0x65, 0x66, 0x6F, 0x70, 0x72, 0x73}
+
+
+def telnet(data: bytes) -> bool | None:
+    if len(data) < 3:
+        return None
+    return data[0] == 0xFF and 0xF0 <= data[1] <= 0xFE
+
+
+def dhcp(data: bytes) -> bool:
+    return len(data) >= 240 and data[236:240] == _DHCP_COOKIE
+
+
+def ntp(data: bytes) -> bool:
+    return len(data) >= 48 and 1 <= (data[0] >> 3 & 7) <= 4 and 1 <= data[0] & 7 <= 7
+
+
+def snmp(data: bytes) -> bool:
+    """SEQUENCE, then the version INTEGER 0, 1 or 3."""
+    if len(data) < 6 or data[0] != 0x30:
+        return False
+    start = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
+    return data[start : start + 2] == b"\x02\x01" and data[start + 2 : start + 3] in {b"\0", b"\1", b"\3"}
+
+
+def tftp(data: bytes) -> bool:
+    return len(data) >= 4 and data[0] == 0 and 1 <= data[1] <= 5
+
+
+def ike(data: bytes) -> bool:
+    if data[:4] == b"\0\0\0\0":
+        data = data[4:]
+    if len(data) < 28:
+        return False
+    version, exchange = data[17], data[18]
+    return (
+        version >> 4 in {1, 2}
+        and exchange in _IKE_EXCHANGES
+        and int.from_bytes(data[24:28], "big") == len(data)
+    )
+
+
+def quic(data: bytes) -> bool:
+    """A long header of a version we know: a client's first datagram is padded to 1200 bytes."""
+    if len(data) < 16 or data[0] & 0xC0 != 0xC0:
+        return False
+    version = int.from_bytes(data[1:5], "big")
+    known = version in {1, 0x6B3343CF, 0x51303433, 0x51303434, 0x51303435, 0x51303436, 0x51303530}
+    return known or version >> 8 == 0xFF0000

@@ -1,0 +1,325 @@
+"""TLS and SSL (RFC 5246, RFC 8446, SSLv2 draft): hello messages and certificates; nothing is decrypted.
+
+In: both directions of a flow. Out: one transaction of protocol "tls" with tls.*, ja3*, ja4 buffers. Handshake messages
+are joined across records and segments. Progress as Suricata: 0 in progress, 1 certificate, 2 handshake done, 3 finished.
+Invariants: at most one record and one handshake message are held (64 KiB each); after the handshake nothing is.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sentinel.protocol.apps import fingerprint, tls_hello, x509
+
+if TYPE_CHECKING:
+    from sentinel.model import Transaction
+    from sentinel.protocol.apps.session import Session
+    from sentinel.protocol.apps.tls_hello import Hello
+
+_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION, _HEARTBEAT = 20, 21, 22, 23, 24
+_CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 1, 2, 11
+_SERVER_KEY_EXCHANGE, _SERVER_DONE, _CLIENT_KEY_EXCHANGE = 12, 14, 16
+_TYPES = frozenset({20, 21, 22, 23, 24})
+# RFC 8446: 2^14 plus 256 of ciphertext; Suricata complains above 16384 + 1024 + 1024 (5246: 2^14 + 2048).
+_MAX_RECORD = 16384 + 1024 + 1024
+_MAX_HANDSHAKE = 65536
+_MAX_CERTIFICATES = 64
+_TLS_1_3 = 0x0304
+_IN_PROGRESS, _CERT_READY, _DONE, _FINISHED = 0, 1, 2, 3
+# The random that makes a ServerHello a HelloRetryRequest (RFC 8446 section 4.1.3).
+_RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
+_VERSIONS = {
+    0x0002: "SSLv2", 0x0200: "SSLv2", 0x0300: "SSLv3", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2",
+    0x0304: "TLS 1.3",
+}  # fmt: skip
+
+
+def version_name(version: int) -> str:
+    if version >> 8 == 0x7F:
+        return f"TLS 1.3 draft-{version & 0xFF:02d}"
+    return _VERSIONS.get(version, f"0x{version:04x}" if version else "UNDETERMINED")
+
+
+class Tls:
+    """The parser of one flow."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.rest = [b"", b""]
+        self.handshake = [bytearray(), bytearray()]
+        self.encrypted = [False, False]
+        self.hello: list[Hello | None] = [None, None]
+        self.certificates: list[list[x509.Certificate]] = [[], []]
+        self.version = 0
+        self.state = ["", ""]
+        self.transaction = session.begin("tls")
+        self.transaction.parser_state = self
+        self.transaction.derive = derive
+
+    # --- records ------------------------------------------------------------------------------------------------
+    def feed(self, direction: int, data: bytes, *, gap: int = 0, eof: bool = False) -> bool:
+        if gap:
+            return False
+        data = self.rest[direction] + data if self.rest[direction] else data
+        pos = 0
+        good = True
+        while len(data) - pos >= 5:
+            if data[pos] & 0x80 and data[pos] not in _TYPES and self.hello[0] is None:
+                size = self._sslv2(direction, data, pos)
+            else:
+                size = self._record(direction, data, pos)
+            if size < 0:
+                good = False
+                pos = len(data)
+                break
+            if size == 0:
+                break
+            pos += size
+        self.rest[direction] = data[pos:]
+        self.session.touch(self.transaction)
+        if eof:
+            self.transaction.done[direction] = True
+        return good
+
+    def _record(self, direction: int, data: bytes, pos: int) -> int:
+        """Bytes consumed, 0 for more input, -1 to give up."""
+        kind, version = data[pos], int.from_bytes(data[pos + 1 : pos + 3], "big")
+        length = int.from_bytes(data[pos + 3 : pos + 5], "big")
+        if kind not in _TYPES:
+            self._flag("invalid_record_type")
+            return -1
+        if version >> 8 != 3 and version not in _VERSIONS and version >> 8 != 0x7F:
+            self._flag("invalid_record_version")
+            self._flag("invalid_ssl_record")
+            return -1
+        if length > _MAX_RECORD:
+            self._flag("invalid_record_length")
+            self._flag("invalid_ssl_record")
+            return -1
+        end = pos + 5 + length
+        if end > len(data):
+            return 0
+        self._payload(direction, kind, version, data[pos + 5 : end])
+        return 5 + length
+
+    def _payload(self, direction: int, kind: int, version: int, payload: bytes) -> None:
+        if kind == _HANDSHAKE and not self.encrypted[direction]:
+            if not self.version:
+                self.version = version
+            self._handshake(direction, payload)
+        elif kind == _CHANGE_CIPHER:
+            self.encrypted[direction] = self.version != _TLS_1_3 or self.encrypted[direction]
+            self._ssl_state(direction, "change_cipher_spec")
+        elif kind == _APPLICATION:
+            self.encrypted[direction] = True
+            if self.hello[0] is not None and self.hello[1] is not None:
+                self._progress(_DONE)
+            if self.transaction.progress[0] >= _DONE:
+                self._progress(_FINISHED)
+        elif kind == _HEARTBEAT:
+            self._heartbeat(direction, payload)
+        elif kind == _ALERT and len(payload) == 2 and not self.encrypted[direction]:
+            self._ssl_state(direction, "alert")
+        if all(self.encrypted) and self.hello[0] is not None:
+            self._progress(_DONE)
+
+    def _heartbeat(self, direction: int, payload: bytes) -> None:
+        """CVE-2014-0160: a request that asks for more than it carries."""
+        if self.encrypted[direction] or len(payload) < 3:
+            return
+        claimed = int.from_bytes(payload[1:3], "big")
+        if payload[0] not in {1, 2}:
+            self._flag("invalid_heartbeat_message")
+        elif payload[0] == 1 and claimed + 3 > len(payload):
+            self._flag("overflow_heartbeat_message")
+            self._flag("invalid_heartbeat_message")
+
+    # --- handshake ----------------------------------------------------------------------------------------------
+    def _handshake(self, direction: int, payload: bytes) -> None:
+        held = self.handshake[direction]
+        held += payload
+        pos = 0
+        while len(held) - pos >= 4:
+            length = int.from_bytes(held[pos + 1 : pos + 4], "big")
+            if length > _MAX_HANDSHAKE:
+                self._flag("handshake_invalid_length")
+                held.clear()
+                return
+            if len(held) - pos < 4 + length:
+                break
+            self._message(direction, held[pos], bytes(held[pos + 4 : pos + 4 + length]))
+            pos += 4 + length
+        del held[:pos]
+
+    def _message(self, direction: int, kind: int, body: bytes) -> None:
+        if kind == _CLIENT_HELLO and direction == 0:
+            self._client_hello(tls_hello.parse(body, client=True))
+        elif kind == _SERVER_HELLO and direction == 1:
+            self._server_hello(tls_hello.parse(body, client=False))
+        elif kind == _CERTIFICATE:
+            self._certificate(direction, body)
+        elif kind == _SERVER_KEY_EXCHANGE:
+            self._ssl_state(direction, "server_keyx")
+        elif kind == _CLIENT_KEY_EXCHANGE:
+            self._ssl_state(direction, "client_keyx")
+        elif kind == _SERVER_DONE:
+            self._ssl_state(direction, "server_hello_done")
+
+    def _client_hello(self, hello: Hello) -> None:
+        if hello.truncated:
+            self._flag("handshake_invalid_length")
+        if self.hello[0] is not None:
+            return  # a second one, after HelloRetryRequest: the first counts
+        self.hello[0] = hello
+        buffers = self.transaction.buffers[0]
+        self.version = hello.version
+        buffers["tls.version"] = version_name(hello.version)
+        _random(buffers, hello)
+        if hello.sni is not None:
+            buffers["tls.sni"] = hello.sni
+        if hello.sni_repeated:
+            self._flag("multiple_sni_extensions")
+        if hello.sni_invalid:
+            self._flag("invalid_sni_length")
+        if hello.alpn:
+            buffers["tls.alpn"] = hello.alpn
+        string = fingerprint.ja3(hello)
+        buffers["ja3.string"] = string
+        buffers["ja3.hash"] = fingerprint.md5(string)
+        buffers["ja4.hash"] = fingerprint.ja4(hello)
+        self._ssl_state(0, "client_hello")
+
+    def _server_hello(self, hello: Hello) -> None:
+        if hello.truncated:
+            self._flag("handshake_invalid_length")
+        if hello.random == _RETRY or self.hello[1] is not None:
+            return
+        self.hello[1] = hello
+        self.version = hello.versions[0] if hello.versions else hello.version
+        buffers = self.transaction.buffers[1]
+        for side in self.transaction.buffers:
+            side["tls.version"] = version_name(self.version)
+        _random(buffers, hello)
+        if hello.alpn:
+            buffers["tls.alpn"] = hello.alpn
+        string = fingerprint.ja3s(hello)
+        buffers["ja3s.string"] = string
+        buffers["ja3s.hash"] = fingerprint.md5(string)
+        self._ssl_state(1, "server_hello")
+
+    def _certificate(self, direction: int, body: bytes) -> None:
+        total = int.from_bytes(body[:3], "big")
+        if total + 3 > len(body):
+            self._flag("certificate_invalid_length")
+            return
+        raws: list[bytes] = []
+        pos = 3
+        while pos + 3 <= total + 3 and len(raws) < _MAX_CERTIFICATES:
+            length = int.from_bytes(body[pos : pos + 3], "big")
+            if length == 0 or pos + 3 + length > len(body):
+                self._flag("certificate_invalid_length")
+                break
+            raws.append(body[pos + 3 : pos + 3 + length])
+            pos += 3 + length
+        if not raws:
+            self._flag("certificate_missing_element")
+            return
+        self._expose(direction, raws)
+
+    def _expose(self, direction: int, raws: list[bytes]) -> None:
+        buffers = self.transaction.buffers[direction]
+        buffers["tls.certs"] = raws
+        buffers["tls.cert_chain_len"] = len(raws)
+        first = x509.parse(raws[0])
+        if first is None:
+            self._flag("certificate_invalid_der")
+            return
+        self.certificates[direction] = [first]
+        buffers["tls.cert_subject"] = first.subject
+        buffers["tls.cert_issuer"] = first.issuer
+        buffers["tls.cert_serial"] = first.serial
+        buffers["tls.cert_fingerprint"] = first.fingerprint
+        buffers["tls_cert_notbefore"] = first.not_before
+        buffers["tls_cert_notafter"] = first.not_after
+        if first.alternatives:
+            buffers["tls.subjectaltname"] = first.alternatives
+        self.transaction.progress[direction] = max(self.transaction.progress[direction], _CERT_READY)
+
+    # --- SSLv2 --------------------------------------------------------------------------------------------------
+    def _sslv2(self, direction: int, data: bytes, pos: int) -> int:
+        length = (data[pos] & 0x7F) << 8 | data[pos + 1]
+        if length < 3:
+            self._flag("invalid_sslv2_header")
+            return -1
+        if pos + 2 + length > len(data):
+            return 0
+        body = data[pos + 2 : pos + 2 + length]
+        if body[0] == 1 and direction == 0:
+            self.version = int.from_bytes(body[1:3], "big")
+            hello = tls_hello.Hello(version=self.version)
+            self.hello[0] = hello
+            self.transaction.buffers[0]["tls.version"] = version_name(self.version)
+            self._ssl_state(0, "client_hello")
+        elif body[0] == 4 and direction == 1:
+            self.hello[1] = tls_hello.Hello(version=self.version)
+            self._ssl_state(1, "server_hello")
+        return 2 + length
+
+    # --- bookkeeping --------------------------------------------------------------------------------------------
+    def _flag(self, event: str) -> None:
+        self.session.flag(self.transaction, event)
+
+    def _ssl_state(self, direction: int, word: str) -> None:
+        """What ssl_state and ssl_version compare; the newest message of the direction."""
+        self.state[direction] = word
+        buffers = self.transaction.buffers[direction]
+        seen = buffers.setdefault("ssl_state", [])
+        if word.encode() not in seen:
+            seen.append(word.encode())
+        buffers["ssl_version"] = self.version
+
+    def _progress(self, step: int) -> None:
+        for direction in (0, 1):
+            self.transaction.progress[direction] = max(self.transaction.progress[direction], step)
+            if step >= _FINISHED:
+                self.transaction.done[direction] = True
+
+
+def _random(buffers: dict[str, Any], hello: Hello) -> None:
+    if hello.random:
+        buffers["tls.random"] = hello.random
+        buffers["tls.random_time"] = hello.random[:4]
+        buffers["tls.random_bytes"] = hello.random[4:]
+
+
+def _date(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def derive(transaction: Transaction, direction: int, name: str) -> Any:
+    if name != "eve":
+        return None
+    parser: Tls = transaction.parser_state
+    eve: dict[str, Any] = {}
+    if parser.certificates[1]:
+        first = parser.certificates[1][0]
+        eve["subject"] = first.subject.decode("utf-8", "replace")
+        eve["issuerdn"] = first.issuer.decode("utf-8", "replace")
+        eve["serial"] = first.serial.decode()
+        eve["fingerprint"] = first.fingerprint.decode()
+        eve["notbefore"] = _date(first.not_before)
+        eve["notafter"] = _date(first.not_after)
+    client = transaction.buffers[0]
+    if "tls.sni" in client:
+        eve["sni"] = client["tls.sni"].decode("utf-8", "replace")
+    eve["version"] = version_name(parser.version)
+    for side, prefix in ((0, "ja3"), (1, "ja3s")):
+        buffers = transaction.buffers[side]
+        if f"{prefix}.hash" in buffers:
+            eve[prefix] = {
+                "hash": buffers[f"{prefix}.hash"].decode(),
+                "string": buffers[f"{prefix}.string"].decode(),
+            }
+    return {"tls": eve}
