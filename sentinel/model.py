@@ -242,6 +242,20 @@ class Packet:
     stream_added: bool = False  # its payload went to reassembly
     stream_data: bytes | None = None
     stream_offset: int = 0
+    stream_more: list[tuple[int, bytes]] = field(default_factory=list)  # (offset, data) after lost bytes
+    app_updated: bool = False  # the application layer got data with this packet
+    no_payload_inspect: bool = False  # encrypted from here on: content rules skip it
+    no_packet_inspect: bool = False  # passed or bypassed as a whole
+    l3_end: int = 0  # end of the IP datagram; what follows in `data` is link padding
+    wire_length: int = 0  # on the wire, also where a snap length cut the data
+    urgent: int = 0
+    tcp_options: dict[int, bytes] = field(default_factory=dict)  # kind -> body, first of each kind
+    flowable: bool = False  # belongs to a flow (belongs to protocol)
+    tunnel: bool = False  # carries other packets that were yielded before it
+    embedded: tuple[int, bytes, int, bytes, int] | None = (
+        None  # ICMP error: proto, src, sport, dst, dport inside
+    )
+    fragment_parent: int = 0  # belongs to protocol: where the header before an IPv6 fragment header names it
     flow: Flow | None = None
     events: list[str] = field(default_factory=list)
 

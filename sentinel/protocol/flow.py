@@ -1,0 +1,163 @@
+"""The table of conversations: both directions of a 5-tuple (with VLAN tags and tunnel depth) -> one Flow.
+
+In: decoded packets. Out: the packet with `flow`, `to_server` and `established` set, and flows that ended (timed out,
+replaced by a new session on the same ports, evicted at the bound) for the caller to flush. Time is event time.
+ICMP errors join the flow they are about. Timeouts are those of Suricata's stock suricata.yaml; the table never grows
+beyond its bound, evictions are counted.
+
+community_id: https://github.com/corelight/community-id-spec, version 1.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from typing import TYPE_CHECKING
+
+from sentinel.model import Flow
+from sentinel.protocol.transport import ICMP6_COUNTERPART, ICMP_COUNTERPART
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sentinel.model import Packet
+
+    Key = tuple[bytes, bytes, int, int, int, int, tuple[int, ...]]
+
+SECOND = 1_000_000_000
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+# protocol -> seconds without a packet while (new, established, closed); flow-timeouts of suricata.yaml
+TIMEOUTS = {TCP: (60, 600, 60), UDP: (30, 300, 0), ICMP: (30, 300, 0), ICMPV6: (30, 300, 0)}
+DEFAULT_TIMEOUTS = (30, 300, 0)
+SWEEP_SECONDS = 10  # how often all flows are looked at; a flow that is looked up is checked at once
+
+
+def icmp_ports(packet: Packet) -> tuple[int, int]:
+    """ICMP has no ports; Suricata keys a query and its answer by their two types."""
+    table = ICMP_COUNTERPART if packet.proto == ICMP else ICMP6_COUNTERPART
+    return packet.icmp_type, table.get(packet.icmp_type, 0)
+
+
+class FlowTable:
+    """At most `bound` flows; `reusable(flow, packet)` says that a SYN starts a new session on old ports."""
+
+    def __init__(
+        self, bound: int, reusable: Callable[[Flow, Packet], bool], *, use_vlan: bool = True
+    ) -> None:
+        self.bound = bound
+        self.reusable = reusable
+        self.use_vlan = use_vlan
+        self.flows: dict[Key, Flow] = {}
+        self.ended: list[Flow] = []
+        self.evicted = 0
+        self.created = 0
+        self._swept = 0
+
+    def find(self, packet: Packet) -> Flow | None:
+        """The packet's flow, made if it is new; None for an ICMP error about an unknown conversation."""
+        if packet.embedded is not None:
+            return self._find_embedded(packet)
+        sport, dport = packet.sport, packet.dport
+        if packet.proto in {ICMP, ICMPV6}:
+            sport, dport = icmp_ports(packet)
+        vlan = packet.vlan if self.use_vlan else ()
+        key = _key(packet.src, sport, packet.dst, dport, packet.proto, packet.tunnel_depth, vlan)
+        flow = self.flows.get(key)
+        if flow is not None:
+            if not self._timed_out(flow, packet.time) and not self.reusable(flow, packet):
+                packet.to_server = flow.src == packet.src and flow.sport == sport
+                return flow
+            del self.flows[key]
+            self.ended.append(flow)
+        elif len(self.flows) >= self.bound:
+            self._evict()
+        return self._create(packet, key, sport, dport)
+
+    def _create(self, packet: Packet, key: Key, sport: int, dport: int) -> Flow:
+        self.created += 1
+        flow = Flow(
+            id=_flow_id(packet.time, self.created),
+            proto=packet.proto,
+            src=packet.src,
+            dst=packet.dst,
+            sport=sport,
+            dport=dport,
+            start=packet.time,
+            last=packet.time,
+            vlan=packet.vlan,
+        )
+        packet.to_server = True
+        self.flows[key] = flow
+        return flow
+
+    def _find_embedded(self, packet: Packet) -> Flow | None:
+        assert packet.embedded is not None
+        proto, src, sport, dst, dport = packet.embedded
+        vlan = packet.vlan if self.use_vlan else ()
+        flow = self.flows.get(_key(src, sport, dst, dport, proto, packet.tunnel_depth, vlan))
+        if flow is not None:
+            # The error travels against the datagram it quotes.
+            packet.to_server = not (flow.src == src and flow.sport == sport)
+        return flow
+
+    def swap(self, flow: Flow) -> None:
+        """The first packet seen came from the server: turn the flow around (the key has no direction)."""
+        flow.src, flow.dst = flow.dst, flow.src
+        flow.sport, flow.dport = flow.dport, flow.sport
+        flow.packets.reverse()
+        flow.bytes.reverse()
+
+    def sweep(self, now: int) -> None:
+        """Move flows that timed out by event time to `ended`."""
+        if now - self._swept < SWEEP_SECONDS * SECOND:
+            return
+        self._swept = now
+        for key in [key for key, flow in self.flows.items() if self._timed_out(flow, now)]:
+            self.ended.append(self.flows.pop(key))
+
+    def drain(self) -> Iterator[Flow]:
+        """All flows left, oldest first; the table is empty afterwards."""
+        while self.flows:
+            yield self.flows.pop(next(iter(self.flows)))
+
+    def _evict(self) -> None:
+        # The flow that was created first goes: under a flood that is O(1), and long-lived flows are few.
+        self.ended.append(self.flows.pop(next(iter(self.flows))))
+        self.evicted += 1
+
+    def _timed_out(self, flow: Flow, now: int) -> bool:
+        age = now // SECOND - flow.last // SECOND
+        if age < 30:  # below the smallest timeout there is
+            return False
+        new, established, closed = TIMEOUTS.get(flow.proto, DEFAULT_TIMEOUTS)
+        return age >= (closed if flow.closed else established if flow.established else new)
+
+
+def _key(  # noqa: PLR0917 - called for every packet; positional is measurably faster
+    src: bytes, sport: int, dst: bytes, dport: int, proto: int, depth: int, vlan: tuple[int, ...]
+) -> Key:
+    if src < dst or (src == dst and sport <= dport):
+        return (src, dst, sport, dport, proto, depth, vlan)
+    return (dst, src, dport, sport, proto, depth, vlan)
+
+
+def _flow_id(time: int, number: int) -> int:
+    """53 bits, so that JSON readers keep it whole; the same in every replay of a capture."""
+    mixed = (time ^ (number * 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
+    return ((mixed ^ (mixed >> 29)) & 0x1FFFFFFFFFFFFF) or 1
+
+
+def community_id(flow: Flow, seed: int = 0) -> str:
+    """Version 1: base64 of the SHA-1 of the ordered 5-tuple."""
+    sport, dport, one_way = flow.sport, flow.dport, False
+    if flow.proto in {ICMP, ICMPV6}:
+        table = ICMP_COUNTERPART if flow.proto == ICMP else ICMP6_COUNTERPART
+        one_way = flow.sport not in table
+    src, dst = flow.src, flow.dst
+    if not one_way and (src, sport) > (dst, dport):
+        src, dst, sport, dport = dst, src, dport, sport
+    data = struct.pack(">H", seed) + src + dst + struct.pack(">BB", flow.proto, 0)
+    if flow.proto in {TCP, UDP, ICMP, ICMPV6, 132}:
+        data += struct.pack(">HH", sport, dport)
+    return "1:" + base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()

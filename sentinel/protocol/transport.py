@@ -1,0 +1,272 @@
+"""TCP, UDP, ICMP, ICMPv6, SCTP and ESP headers -> the packet's ports, flags and payload range.
+
+In: the range an IP header leaves. Out: fields set, `flowable` (the packet belongs to a flow), or an event.
+RFC 9293, RFC 768, RFC 792, RFC 4443, RFC 2710 and 3810 (MLD), RFC 9260, RFC 4303.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from sentinel.protocol import tunnel
+from sentinel.protocol.events import invalid
+
+if TYPE_CHECKING:
+    from sentinel.model import Packet
+    from sentinel.protocol.decode import Decoder
+
+TCP_HEADER = Struct(">HHIIBBHHH")
+END, NO_OPERATION, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMP, MD5, AO, FAST_OPEN = (
+    *(0, 1, 2, 3, 4, 5, 8, 19, 29, 34),
+)
+EXPERIMENTS = (253, 254)
+EXPERIMENT_FAST_OPEN = b"\xf9\x89"  # RFC 7413, appendix A: the shared experimental option
+FIXED_OPTION_BYTES = {WINDOW_SCALE: 3, MSS: 4, SACK_PERMITTED: 2, TIMESTAMP: 10}
+
+# ICMP type -> the highest code that Suricata knows; with an embedded datagram or an identifier.
+ICMP_CODES = {
+    0: 0,
+    3: 15,
+    4: 0,
+    5: 3,
+    8: 0,
+    9: 16,
+    10: 0,
+    11: 1,
+    12: 2,
+    13: 0,
+    14: 0,
+    15: 0,
+    16: 0,
+    17: 0,
+    18: 0,
+}
+ICMP_EMBEDDED = frozenset({3, 4, 5, 11, 12})
+ICMP_IDENTIFIED = frozenset({0, 8, 13, 14, 15, 16, 17, 18})
+ICMP_COUNTERPART = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
+ICMP6_ERRORS = {1: 7, 2: 0, 3: 1, 4: 2}
+ICMP6_COUNTERPART = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 139: 140}
+MLD = frozenset({130, 131, 132, 143})
+
+
+def tcp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
+    size = end - start
+    if size < 20:
+        return invalid(packet, "tcp.pkt_too_small")
+    sport, dport, seq, ack, offset, flags, window, _, urgent = TCP_HEADER.unpack_from(packet.data, start)
+    header = (offset >> 4) * 4
+    if size < header or header < 20:
+        return invalid(packet, "tcp.hlen_too_small" if size < header else "tcp.invalid_optlen")
+    packet.l4 = start
+    packet.sport = sport
+    packet.dport = dport
+    packet.seq = seq
+    packet.ack = ack
+    packet.tcp_flags = flags
+    packet.window = window
+    packet.urgent = urgent
+    packet.payload_start = start + header
+    packet.payload_end = end
+    packet.flowable = True
+    if header > 20:
+        _tcp_options(packet, start + 20, start + header)
+    return None
+
+
+def _tcp_options(packet: Packet, position: int, end: int) -> None:
+    data, found = packet.data, packet.tcp_options
+    while position < end:
+        kind = data[position]
+        if kind == NO_OPERATION:
+            position += 1
+            continue
+        if kind == END or end - position < 2:
+            return None
+        size = data[position + 1]
+        if size > end - position or size < 2:
+            return invalid(packet, "tcp.opt_invalid_len")
+        body = data[position + 2 : position + size]
+        verdict = _tcp_option(kind, size, body)
+        if verdict:
+            packet.events.append("tcp.opt_invalid_len")
+            packet.invalid = packet.invalid or verdict > 1
+        else:
+            key = FAST_OPEN if kind in EXPERIMENTS else kind
+            if key in found and kind not in {MD5, AO}:
+                packet.events.append("tcp.opt_duplicate")
+            elif kind not in EXPERIMENTS or body[:2] == EXPERIMENT_FAST_OPEN:
+                found[key] = body
+        position += size
+    return None
+
+
+def _tcp_option(kind: int, size: int, body: bytes) -> int:
+    """0 fine, 1 a wrong length, 2 a wrong length that makes the packet invalid (signatures)."""
+    if kind in FIXED_OPTION_BYTES:
+        return int(size != FIXED_OPTION_BYTES[kind])
+    if kind == SACK:
+        return int(size != 2 and (size < 10 or size > 34 or (size - 2) % 8 != 0))
+    if kind == FAST_OPEN:
+        return int(size != 2 and (size < 6 or size > 18 or size % 2 != 0))
+    if kind in EXPERIMENTS:
+        return int(size not in {4, 12})
+    if kind == MD5:
+        return 2 * (size != 18)
+    return 2 * (size < 4) if kind == AO else 0
+
+
+def udp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
+    size = end - start
+    if size < 8:
+        return invalid(packet, "udp.pkt_too_small")
+    data = packet.data
+    length = (data[start + 4] << 8) | data[start + 5]
+    if size < length:
+        return invalid(packet, "udp.pkt_too_small")
+    if length < 8:
+        return invalid(packet, "udp.len_invalid")
+    packet.l4 = start
+    packet.sport = (data[start] << 8) | data[start + 1]
+    packet.dport = (data[start + 2] << 8) | data[start + 3]
+    packet.payload_start = start + 8
+    packet.payload_end = start + length
+    packet.flowable = True
+    _udp_tunnel(decoder, packet)
+    return None
+
+
+def _udp_tunnel(decoder: Decoder, packet: Packet) -> None:
+    options, ports = decoder.options, {packet.sport, packet.dport}
+    start, end = packet.payload_start, packet.payload_end
+    if ports & options.teredo_ports and tunnel.teredo(decoder, packet, start, end):
+        return
+    if packet.dport in options.geneve_ports and tunnel.geneve(decoder, packet, start, end):
+        return
+    if packet.dport in options.vxlan_ports:
+        tunnel.vxlan(decoder, packet, start, end)
+
+
+def icmp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
+    if end - start < 8:
+        return invalid(packet, "icmpv4.pkt_too_small")
+    data = packet.data
+    kind, code = data[start], data[start + 1]
+    packet.l4 = start
+    packet.icmp_type = kind
+    packet.icmp_code = code
+    packet.payload_start = start + 8
+    packet.payload_end = end
+    packet.flowable = True
+    if kind in {9, 10}:
+        return None
+    highest = ICMP_CODES.get(kind)
+    if highest is None:
+        packet.events.append("icmpv4.unknown_type")
+    elif code > highest:
+        packet.events.append("icmpv4.unknown_code")
+    elif kind in ICMP_EMBEDDED and (end - start > 8 or kind == 4):
+        _embedded_ipv4(packet, start + 8, end)
+    return None
+
+
+def _embedded_ipv4(packet: Packet, start: int, end: int) -> None:
+    """The datagram that an ICMP error is about: RFC 792 sends its header and 8 bytes."""
+    data = packet.data
+    if end - start < 20:
+        return invalid(packet, "icmpv4.ipv4_trunc_pkt")
+    if data[start] >> 4 != 4:
+        return invalid(packet, "icmpv4.ipv4_unknown_ver")
+    protocol = data[start + 9]
+    ports = start + (data[start] & 15) * 4
+    source, target = data[start + 12 : start + 16], data[start + 16 : start + 20]
+    if protocol in {6, 17} and ports + 4 <= end:
+        sport, dport = (data[ports] << 8) | data[ports + 1], (data[ports + 2] << 8) | data[ports + 3]
+        packet.embedded = (protocol, source, sport, target, dport)
+    elif protocol == 1 and ports + 8 <= end:
+        packet.embedded = (protocol, source, data[ports], target, ICMP_COUNTERPART.get(data[ports], 0))
+    return None
+
+
+def icmpv6(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
+    if end - start < 8:
+        return invalid(packet, "icmpv6.pkt_too_small")
+    data = packet.data
+    kind, code = data[start], data[start + 1]
+    packet.l4 = start
+    packet.icmp_type = kind
+    packet.icmp_code = code
+    packet.payload_start = start + 8
+    packet.payload_end = end
+    packet.flowable = True
+    event = _icmpv6_event(packet, kind, code)
+    if event:
+        packet.events.append(event)
+    elif kind in ICMP6_ERRORS:
+        _embedded_ipv6(packet, start + 8, end)
+    return None
+
+
+def _icmpv6_event(packet: Packet, kind: int, code: int) -> str:
+    if kind in ICMP6_ERRORS:
+        return "icmpv6.unknown_code" if code > ICMP6_ERRORS[kind] else ""
+    if kind in MLD:
+        # RFC 2710, section 3: MLD is link-local and sent with a hop limit of 1.
+        if packet.data[packet.l3 + 7] != 1:
+            return "icmpv6.mld_message_with_invalid_hl"
+        return "icmpv6.unknown_code" if code and kind != 143 else ""
+    if kind in {128, 129, 133, 134, 135, 136, 137}:
+        return "icmpv6.unknown_code" if code else ""
+    if kind in {138, 139, 140}:
+        return "icmpv6.unknown_code" if code > 2 and (kind != 138 or code != 255) else ""
+    if 141 <= kind <= 155 or 160 <= kind <= 161:
+        return ""
+    if kind in {100, 101, 200, 201}:  # RFC 4443, section 2.1: private experimentation
+        return "icmpv6.experimentation_type"
+    return (
+        "icmpv6.unassigned_type"
+        if 4 < kind < 100 or 101 < kind < 128 or kind > 155
+        else "icmpv6.unknown_type"
+    )
+
+
+def _embedded_ipv6(packet: Packet, start: int, end: int) -> None:
+    data = packet.data
+    if end - start < 40:
+        return invalid(packet, "icmpv6.ipv6_trunc_pkt")
+    if data[start] >> 4 != 6:
+        return invalid(packet, "icmpv6.ipv6_unknown_version")
+    protocol, ports = data[start + 6], start + 40
+    if protocol in {6, 17} and ports + 8 <= end:
+        sport, dport = (data[ports] << 8) | data[ports + 1], (data[ports + 2] << 8) | data[ports + 3]
+        packet.embedded = (
+            protocol,
+            data[start + 8 : start + 24],
+            sport,
+            data[start + 24 : start + 40],
+            dport,
+        )
+    return None
+
+
+def sctp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
+    if end - start < 12:
+        return invalid(packet, "sctp.pkt_too_small")
+    data = packet.data
+    packet.l4 = start
+    packet.sport = (data[start] << 8) | data[start + 1]
+    packet.dport = (data[start + 2] << 8) | data[start + 3]
+    packet.payload_start = start + 12
+    packet.payload_end = end
+    packet.flowable = True
+    return None
+
+
+def esp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
+    if end - start < 8:
+        return invalid(packet, "esp.pkt_too_small")
+    packet.l4 = start
+    packet.payload_start = start + 8
+    packet.payload_end = end
+    packet.flowable = True
+    return None
