@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sentinel import metrics
+from sentinel import figures, metrics
+from sentinel.ledger import Ledger
 from sentinel.outputs import Journal
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sentinel.config import Config
-    from sentinel.ledger import Ledger
     from sentinel.state import State
 
 
@@ -124,6 +124,7 @@ class Metrics:
 
     def __init__(self, context: Context) -> None:
         self.config = context.config
+        self.state = context.state
         self._server = self._serve(context.config)
 
     def run(self, stop: threading.Event) -> None:
@@ -150,6 +151,7 @@ class Metrics:
             config.state / "metrics",
             address.strip("[]"),
             int(port),
+            figures=lambda: figures.read(self.state, Ledger(config.state)),
             certificate=tls.certificate if tls else None,
             key=tls.key if tls else None,
             client_ca=tls.client_ca if tls else None,

@@ -88,6 +88,13 @@ class Ledger:
                     return
                 yield entry
 
+    def head(self) -> Entry | None:
+        """The newest whole record, read from the end; nothing is changed."""
+        if not self.path.exists():
+            return None
+        with self.path.open("rb") as file:
+            return _last_entry(file, mend=False)
+
     def verify(self) -> Verdict:
         head, count = GENESIS, 0
         if not self.path.exists():
@@ -122,8 +129,8 @@ def _parse(line: bytes) -> Entry | None:
         return None
 
 
-def _last_entry(file: IO[bytes]) -> Entry | None:
-    """The last complete record. A torn last line (power loss while writing) is cut off first."""
+def _last_entry(file: IO[bytes], *, mend: bool = True) -> Entry | None:
+    """The last complete record. With `mend` a torn last line (power loss while writing) is cut off first."""
     size = file.seek(0, os.SEEK_END)
     window = 65_536
     while size:
@@ -132,7 +139,8 @@ def _last_entry(file: IO[bytes]) -> Entry | None:
         tail = file.read(size - start)
         if not tail.endswith(b"\n"):
             size = start + tail.rfind(b"\n") + 1
-            os.ftruncate(file.fileno(), size)
+            if mend:
+                os.ftruncate(file.fileno(), size)
             continue
         cut = tail.rfind(b"\n", 0, -1)
         if cut >= 0 or start == 0:

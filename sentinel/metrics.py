@@ -9,14 +9,14 @@ Names follow Prometheus' rules: unit suffix, `_total` for counters, bounded labe
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sentinel.errors import SentinelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
@@ -46,6 +46,15 @@ class Histogram(Metric):
         _child(self, **labels).observe(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One value read at scrape time from state or ledger, not from a process's memory: it survives restarts."""
+
+    metric: Metric
+    value: float
+    labels: dict[str, str] = field(default_factory=dict)
+
+
 # --- build and supervision ------------------------------------------------------------------------------------
 component_up = Gauge("sentinel_component_up", "1 while the component runs.", ("component",))
 component_restarts = Counter(
@@ -54,6 +63,15 @@ component_restarts = Counter(
 reloads = Counter("sentinel_reloads_total", "Configuration reloads.", ("component", "result"))
 reload_timestamp = Gauge(
     "sentinel_last_reload_timestamp_seconds", "When the running configuration was loaded.", ("component",)
+)
+
+report_age = Gauge(
+    "sentinel_component_report_age_seconds", "Since the component last said that it works.", ("component",)
+)
+ledger_sequence = Gauge("sentinel_ledger_sequence", "Number of the newest ledger record.")
+ledger_head = Gauge(
+    "sentinel_ledger_head",
+    "First 12 hex digits of the newest ledger record's hash, as a number: an anchor off the host.",
 )
 
 # --- network plane ----------------------------------------------------------------------------------------------
@@ -99,9 +117,7 @@ firewall_name_failures = Counter(
 backup_store_requests = Counter(
     "sentinel_backup_store_requests_total", "Requests to repository stores.", ("operation", "result")
 )
-backup_store_retries = Counter(
-    "sentinel_backup_store_retries_total", "Requests tried again.", ("operation",)
-)
+backup_store_retries = Counter("sentinel_backup_store_retries_total", "Requests tried again.", ("operation",))
 backup_store_bytes = Counter(
     "sentinel_backup_store_bytes_total", "Bytes to and from repository stores.", ("direction",)
 )
@@ -117,7 +133,7 @@ def use_directory(directory: Path, process_name: str) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     from prometheus_client import values
 
-    values.ValueClass = values.MultiProcessValue(lambda: process_name)  # type: ignore[misc,assignment]
+    values.ValueClass = values.MultiProcessValue(lambda: process_name)  # type: ignore[no-untyped-call]
 
 
 def serve(
@@ -125,7 +141,7 @@ def serve(
     address: str,
     port: int,
     *,
-    collectors: Sequence[Any] = (),
+    figures: Callable[[], Iterable[Figure]] = tuple,
     certificate: Path | None = None,
     key: Path | None = None,
     client_ca: Path | None = None,
@@ -136,8 +152,7 @@ def serve(
 
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
-    for collector in collectors:
-        registry.register(collector)
+    registry.register(_FigureCollector(figures))
     tls = {"certfile": str(certificate), "keyfile": str(key)} if certificate else {}
     mutual = {"client_cafile": str(client_ca), "client_auth_required": True} if client_ca else {}
     try:
@@ -147,6 +162,28 @@ def serve(
             f"metrics: cannot listen on {address}:{port}: {error.strerror or error}"
         ) from error
     return Server(server, thread)
+
+
+class _FigureCollector:
+    """prometheus_client asks `collect` at every scrape."""
+
+    def __init__(self, figures: Callable[[], Iterable[Figure]]) -> None:
+        self._figures = figures
+
+    def describe(self) -> list[Any]:
+        return []  # nothing is asked for before the first scrape
+
+    def collect(self) -> Iterable[Any]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        families: dict[str, Any] = {}
+        for figure in self._figures():
+            metric = figure.metric
+            kind = CounterMetricFamily if isinstance(metric, Counter) else GaugeMetricFamily
+            if metric.name not in families:
+                families[metric.name] = kind(metric.name, metric.help, labels=metric.labels)
+            families[metric.name].add_metric([figure.labels[name] for name in metric.labels], figure.value)
+        return families.values()
 
 
 class Server:
