@@ -128,7 +128,7 @@ def parse_field(line: bytes, flag: Callable[[str], None], side: str) -> tuple[by
     if not colon:
         flag(f"{side}_field_missing_colon")
         return b"", line.strip(BLANKS) if side == "request" else line.lstrip(BLANKS)
-    stripped = name.rstrip(BLANKS)
+    stripped = name.rstrip(SPACES if side == "response" else BLANKS)
     if not name or stripped != name or _NOT_TOKEN.search(stripped):
         flag(f"{side}_header_invalid")
     return stripped, value.strip(BLANKS)

@@ -186,6 +186,7 @@ class ResponseSide(Side):
         if found[0] == b"\r\n":
             if self.line_end_was_lfcr and data[end : end + 2] == b"\r\n":
                 self.flag("deformed_eol")
+                start = end
                 end += 2
             self.line_end_was_lfcr = False
         elif found[0] == b"\r":

@@ -23,9 +23,9 @@ def _best_fit() -> dict[int, int]:
     for code in range(0xFF01, 0xFF5F):  # full-width forms of ! to ~
         table[code] = code - 0xFEE0
     pairs = (
-        "ĀAāaĂAăaĄAąaĆCćcĈCĉcĊCċcČCčcĎDďdĒEēeĔEĕeĖEėeĘEęeĚEěeĜGĝgĞGğgĠGġgĢGģgĤHĥhĨIĩiĪIīiĬIĭiĮIįiİIıiĴJĵjĶKķk"
+        "ĀAāaĂAăaĄAąaĆCćcĈCĉcĊCċcČCčcĎDďdĒEēeĔEĕeĖEėeĘEęeĚEěeĜGĝgĞGğgĠGġgĢGģgĤHĥhĨIĩiĪIīiĬIĭiĮIįiİIıiĴJĵjĶKķk"  # noqa: RUF001
         "ĹLĺlĻLļlĽLľlŁLłlŃNńnŅNņnŇNňnŌOōoŎOŏoŐOőoŔRŕrŖRŗrŘRřrŚSśsŜSŝsŞSşsŢTţtŤTťtŦTŧtŨUũuŪUūuŬUŭuŮUůuŰUűuŲUųu"
-        "ŴWŵwŶYŷyŹZźzŻZżzǍAǎaǏIǐiǑOǒoǓUǔuʹ'ʺ\"ʼ'ˈ'ˋ`ˍ_"
+        "ŴWŵwŶYŷyŹZźzŻZżzǍAǎaǏIǐiǑOǒoǓUǔuʹ'ʺ\"ʼ'ˈ'ˋ`ˍ_"  # noqa: RUF001
         '‐-‑-‒-–-—-‘\'’\'‚,“"”"„"•.….'  # noqa: RUF001
         "′'‵`‹<›>⁄/−-∕/∖\\∗*∙.∣|∶:∼~〈<〉>《<》>"  # noqa: RUF001
     )

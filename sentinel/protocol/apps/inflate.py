@@ -106,7 +106,7 @@ class Layer:
             raise zlib.error
         if self._kind == "lzma":
             self._pending += decoder.decompress(data, room)
-            while not decoder.needs_input and not decoder.eof and not self._dead:
+            while not decoder.drained and not self._dead:
                 self._flush()
                 self._pending += decoder.decompress(b"", _BUFFER)
             return b""
@@ -142,9 +142,34 @@ class Layer:
         self._pending.clear()
 
 
+class _Lzma:
+    """LZMA-alone whose dictionary never grows beyond _LZMA_MEMORY, whatever its header asks for."""
+
+    __slots__ = ("_decoder", "_header")
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._decoder: lzma.LZMADecompressor | None = None
+
+    def decompress(self, data: bytes, room: int) -> bytes:
+        if self._decoder is None:
+            self._header += data
+            if len(self._header) < 5:
+                return b""
+            asked = int.from_bytes(self._header[1:5], "little")
+            size = min(asked, _LZMA_MEMORY).to_bytes(4, "little")
+            data = self._header[:1] + size + self._header[5:]
+            self._decoder = lzma.LZMADecompressor(lzma.FORMAT_ALONE)
+        return self._decoder.decompress(data, room)
+
+    @property
+    def drained(self) -> bool:
+        return self._decoder is None or self._decoder.needs_input or self._decoder.eof
+
+
 def _make(kind: str) -> Any:
     if kind == "lzma":
-        return lzma.LZMADecompressor(lzma.FORMAT_ALONE, _LZMA_MEMORY)
+        return _Lzma()
     return zlib.decompressobj(_WINDOW[kind])
 
 

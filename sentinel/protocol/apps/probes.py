@@ -92,7 +92,7 @@ def mqtt(data: bytes) -> bool | None:
         return False
     if kind in {6, 8, 10}:
         return flags == 2
-    return kind == 3 or flags == 0 or flags == 2
+    return kind == 3 or flags in {0, 2}
 
 
 def pgsql(data: bytes) -> bool | None:
