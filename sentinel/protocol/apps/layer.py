@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentinel import metrics
+from sentinel.protocol.apps.ftp import MAX_EXPECTED, FtpData, Transfer
 from sentinel.protocol.apps.options import AppOptions
 from sentinel.protocol.apps.parsers import PARSERS
 from sentinel.protocol.apps.recognise import CLIENT_FIRST, TCP, UDP, recognise
@@ -32,7 +33,7 @@ class AppLayer:
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:
         self.options = AppOptions.read(options or {})
-        self.expected: dict[tuple[bytes, bytes, int], tuple[str, object]] = {}
+        self.expected: dict[tuple[bytes, bytes, int], Transfer] = {}
 
     # --- input --------------------------------------------------------------------------------------------------
     def feed(
@@ -99,9 +100,10 @@ class AppLayer:
             session.first = direction
         pending = session.pending[direction] + data
         session.pending[direction] = pending
-        found = self._expected(flow) or recognise(
-            TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises
-        )
+        if session.parser is None and (transfer := self.take_expected(flow)) is not None:
+            self._start_data(session, transfer)
+            return
+        found = recognise(TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises)
         if found is None and len(pending) > MAX_UNDECIDED:
             found = ""
         if found is None:
@@ -168,13 +170,14 @@ class AppLayer:
         if not session.flow.app_proto:
             session.flow.app_proto = _FAILED
 
-    def _expected(self, flow: Flow) -> str | None:
-        if not self.expected:
-            return None
-        for key in ((flow.src, flow.dst, flow.dport), (flow.dst, flow.src, flow.sport)):
-            if key in self.expected:
-                return self.expected[key][0]
-        return None
+    def expect(self, key: tuple[bytes, bytes, int], transfer: Transfer) -> None:
+        """A data flow from key[0] to port key[2] of key[1] will carry `transfer`."""
+        if len(self.expected) >= MAX_EXPECTED:
+            del self.expected[next(iter(self.expected))]
+        self.expected[key] = transfer
+
+    def take_expected(self, flow: Flow) -> Transfer | None:
+        return self.expected.pop((flow.src, flow.dst, flow.dport), None) if self.expected else None
 
     # --- parsing ------------------------------------------------------------------------------------------------
     def _start(self, session: Session, protocol: str) -> None:
@@ -184,6 +187,14 @@ class AppLayer:
             session.stopped = True  # recognised only
             return
         session.parser = make(session, self)
+
+    def _start_data(self, session: Session, transfer: Transfer) -> None:
+        session.flow.app_proto = "ftp-data"
+        session.flow.app_protos[:] = ["ftp-data", "ftp-data"]
+        session.detected = ["ftp-data", "ftp-data"]
+        session.parser = FtpData(session, transfer)
+        for direction in (0, 1):
+            self._flush(session, direction)
 
     def _flush(self, session: Session, direction: int) -> None:
         pending, session.pending[direction] = session.pending[direction], b""

@@ -175,7 +175,7 @@ class Tls:
         self.hello[0] = hello
         buffers = self.transaction.buffers[0]
         self.version = hello.version
-        buffers["tls.version"] = version_name(hello.version)
+        buffers["tls.version"] = hello.version
         _random(buffers, hello)
         if hello.sni is not None:
             buffers["tls.sni"] = hello.sni
@@ -200,7 +200,7 @@ class Tls:
         self.version = hello.versions[0] if hello.versions else hello.version
         buffers = self.transaction.buffers[1]
         for side in self.transaction.buffers:
-            side["tls.version"] = version_name(self.version)
+            side["tls.version"] = self.version
         _random(buffers, hello)
         if hello.alpn:
             buffers["tls.alpn"] = hello.alpn
@@ -243,6 +243,9 @@ class Tls:
         buffers["tls.cert_fingerprint"] = first.fingerprint
         buffers["tls_cert_notbefore"] = first.not_before
         buffers["tls_cert_notafter"] = first.not_after
+        now = self.session.time // 1_000_000_000
+        buffers["tls_cert_expired"] = first.not_after < now
+        buffers["tls_cert_valid"] = first.not_before <= now <= first.not_after
         if first.alternatives:
             buffers["tls.subjectaltname"] = first.alternatives
         self.transaction.progress[direction] = max(self.transaction.progress[direction], _CERT_READY)
@@ -260,7 +263,7 @@ class Tls:
             self.version = int.from_bytes(body[1:3], "big")
             hello = tls_hello.Hello(version=self.version)
             self.hello[0] = hello
-            self.transaction.buffers[0]["tls.version"] = version_name(self.version)
+            self.transaction.buffers[0]["tls.version"] = self.version
             self._ssl_state(0, "client_hello")
         elif body[0] == 4 and direction == 1:
             self.hello[1] = tls_hello.Hello(version=self.version)
