@@ -83,6 +83,20 @@ app_errors = Counter(
 )
 
 # --- log plane --------------------------------------------------------------------------------------------------
+log_files = Gauge("sentinel_log_files", "Log files that are followed.")
+log_lines = Counter("sentinel_log_lines_total", "Lines read.", ("file",))
+log_lines_unparsed = Counter("sentinel_log_lines_unparsed_total", "Lines their format does not fit.", ("file",))
+log_lines_cut = Counter("sentinel_log_lines_cut_total", "Lines cut for their length.")
+log_generations_lost = Counter(
+    "sentinel_log_generations_lost_total", "Rotated files that were gone before they were read to their end."
+)
+log_last_line_timestamp = Gauge(
+    "sentinel_log_last_line_timestamp_seconds", "When the last line of a log arrived.", ("file",)
+)
+log_quiet_limit = Gauge(
+    "sentinel_log_quiet_limit_seconds", "Silence beyond which a log counts as quiet, from its own past.", ("file",)
+)
+log_quiet = Gauge("sentinel_log_quiet", "1 while a log is silent for longer than is usual for it.", ("file",))
 
 correlation_evictions = Counter(
     "sentinel_correlation_evictions_total", "Groups dropped from full correlation tables."
@@ -90,6 +104,20 @@ correlation_evictions = Counter(
 
 # --- detection, alerts, response --------------------------------------------------------------------------------
 alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
+
+expression_timeouts = Counter(
+    "sentinel_expression_timeouts_total",
+    "Regular expressions of rules that were stopped at their time limit.",
+)
+detect_evictions = Counter(
+    "sentinel_detect_evictions_total", "Entries dropped from a full table of detection.", ("table",)
+)
+rules_loaded = Gauge("sentinel_rules_loaded", "Rules in force.", ("plane",))
+rules_failed = Gauge("sentinel_rules_failed", "Rules refused at the last load.", ("plane",))
+rules_load_seconds = Gauge("sentinel_rules_load_seconds", "How long the last load took.", ("plane",))
+rules_info = Gauge(
+    "sentinel_rules_info", "1; the label is the hash of the rules in force.", ("plane", "hash")
+)
 
 # --- firewall ---------------------------------------------------------------------------------------------------
 bans = Counter("sentinel_firewall_bans_total", "Decisions about bans.", ("outcome",))
@@ -121,6 +149,47 @@ backup_store_retries = Counter("sentinel_backup_store_retries_total", "Requests 
 backup_store_bytes = Counter(
     "sentinel_backup_store_bytes_total", "Bytes to and from repository stores.", ("direction",)
 )
+backup_runs = Gauge(
+    "sentinel_backup_runs", "Runs of a job that state remembers, by result.", ("job", "result")
+)
+backup_last_run = Gauge(
+    "sentinel_backup_last_run_timestamp_seconds", "When the newest run of a job began.", ("job",)
+)
+backup_last_result = Gauge(
+    "sentinel_backup_last_run_success", "1 when the newest run of a job ended well.", ("job",)
+)
+backup_last_success = Gauge(
+    "sentinel_backup_last_success_timestamp_seconds", "When a job last wrote a complete snapshot.", ("job",)
+)
+backup_seconds = Gauge("sentinel_backup_duration_seconds", "How long the newest run of a job took.", ("job",))
+backup_bytes = Gauge(
+    "sentinel_backup_source_bytes", "Size of the data in the newest complete snapshot.", ("job",)
+)
+backup_stored_bytes = Gauge(
+    "sentinel_backup_stored_bytes", "What the newest complete snapshot added to the repository.", ("job",)
+)
+backup_files = Gauge("sentinel_backup_files", "Files in the newest complete snapshot.", ("job",))
+backup_overdue = Gauge("sentinel_backup_overdue", "1 while a scheduled job did not run in time.", ("job",))
+drill_runs = Gauge("sentinel_drill_runs", "Drills that state remembers, by result.", ("job", "result"))
+drill_last_run = Gauge(
+    "sentinel_drill_last_run_timestamp_seconds", "When the newest drill of a job began.", ("job",)
+)
+drill_last_result = Gauge(
+    "sentinel_drill_last_run_success",
+    "1 when the newest drill of a job restored what was recorded.",
+    ("job",),
+)
+drill_last_success = Gauge(
+    "sentinel_drill_last_success_timestamp_seconds", "When a drill of a job last succeeded.", ("job",)
+)
+drill_rto_seconds = Gauge(
+    "sentinel_drill_rto_seconds", "Time to restore, measured by the newest good drill.", ("job",)
+)
+drill_rpo_seconds = Gauge(
+    "sentinel_drill_rpo_seconds", "Age of the data that the newest good drill restored.", ("job",)
+)
+drill_bytes = Gauge("sentinel_drill_restored_bytes", "Bytes that the newest good drill restored.", ("job",))
+drill_overdue = Gauge("sentinel_drill_overdue", "1 while a scheduled drill did not run in time.", ("job",))
 
 
 def use_directory(directory: Path, process_name: str) -> None:

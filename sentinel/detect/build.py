@@ -1,0 +1,125 @@
+"""Rule files and settings -> an Engine ready to inspect, with the names Suricata's configuration gives to its knobs."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentinel import metrics
+from sentinel.detect.datasets import DataSets
+from sentinel.detect.engine import ALERTS_PER_PACKET, Engine
+from sentinel.detect.geography import Countries
+from sentinel.detect.load import Failure, Loaded, load
+from sentinel.detect.readers import BodyLimits
+from sentinel.detect.state import Memory
+from sentinel.detect.thresholds import Filter, Thresholds, read_filters
+from sentinel.errors import InvalidInputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+log = logging.getLogger(__name__)
+_HTTP = "app-layer.protocols.http.libhtp.default-config."
+_UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+
+
+@dataclass(slots=True)
+class Built:
+    engine: Engine
+    loaded: Loaded
+
+
+def byte_count(text: str) -> int:
+    found = re.fullmatch(r"\s*(\d+)\s*([kmg]?b?)\s*", text.lower())
+    if not found:
+        raise ValueError(f"{text!r} is not a size")
+    unit = found[2] if found[2] in _UNITS else found[2] + "b"
+    return int(found[1]) * _UNITS[unit]
+
+
+def variables_of(base: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
+    """Rule variables with --set vars.address-groups.NAME and vars.port-groups.NAME applied."""
+    found = dict(base)
+    for key, value in options.items():
+        if key.startswith(("vars.address-groups.", "vars.port-groups.")):
+            found[key.rsplit(".", 1)[1]] = value
+    return found
+
+
+def body_limits(options: Mapping[str, str]) -> BodyLimits:
+    default = BodyLimits()
+    limits = [
+        byte_count(options[f"{_HTTP}{side}-body-limit"]) if f"{_HTTP}{side}-body-limit" in options else limit
+        for side, limit in zip(("request", "response"), default.limits, strict=True)
+    ]
+    windows = [
+        window._replace(
+            least=byte_count(options.get(f"{_HTTP}{side}-body-minimal-inspect-size", str(window.least))),
+            size=byte_count(options.get(f"{_HTTP}{side}-body-inspect-window", str(window.size))),
+        )
+        for side, window in zip(("request", "response"), default.windows, strict=True)
+    ]
+    return BodyLimits((windows[0], windows[1]), (limits[0], limits[1]))
+
+
+def filters_of(options: Mapping[str, str], variables: Mapping[str, str]) -> tuple[Filter, ...]:
+    path = options.get("threshold-file")
+    if not path:
+        return ()
+    try:
+        text = Path(path).read_text("utf-8", "replace")
+    except OSError as error:
+        raise InvalidInputError([Problem(path, 0, error.strerror or "cannot be read")]) from None
+    filters, problems = read_filters(text, path, variables)
+    for problem in problems:
+        log.warning("%s", problem)
+    return filters
+
+
+def build(
+    paths: Iterable[str | Path],
+    base_variables: Mapping[str, str],
+    options: Mapping[str, str] | None = None,
+    *,
+    memory: Memory | None = None,
+    cache: Path | None = None,
+    host: str = "",
+) -> Built:
+    options = options or {}
+    variables = variables_of(base_variables, options)
+    loaded = load(paths, variables, cache)
+    sets = memory.sets if memory is not None else DataSets()
+    rules = [
+        rule for rule in loaded.rules if _sets_loaded(rule.sets, rule.path, rule.line, rule.sid, sets, loaded)
+    ]
+    for failure in loaded.failed:
+        log.warning("%s", failure.problem())
+    metrics.rules_loaded.set(len(rules), plane="network")
+    metrics.rules_failed.set(len(loaded.failed), plane="network")
+    countries = Countries.open(options.get("geoip-database", ""))
+    engine = Engine(
+        rules,
+        memory or Memory(sets, countries.country if countries else None),
+        Thresholds(filters_of(options, variables)),
+        bodies=body_limits(options),
+        alerts_per_packet=int(options.get("packet-alert-max", ALERTS_PER_PACKET)),
+        cache=cache,
+        host=host,
+    )
+    return Built(engine, loaded)
+
+
+def _sets_loaded(
+    wanted: tuple[tuple[str, str, str], ...], path: str, line: int, sid: int, sets: DataSets, loaded: Loaded
+) -> bool:
+    """Data files are read now; a rule whose file is bad is refused like one with a bad keyword."""
+    try:
+        folder = Path(path).parent
+        sets.load_all((name, kind, str(folder / file) if file else "") for name, kind, file in wanted)
+    except (ValueError, OSError) as error:
+        loaded.failed.append(Failure(path, line, str(sid), str(error)))
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""Packets -> alerts: the reference path, one packet at a time, in the order of Suricata's DetectRun.
+
+    IP-only rules (once per flow and direction) -> packet and stream rules -> transactions -> queue -> thresholds
+
+In: Packets with flow, stream and transactions as they are at that packet. Out: Alerts. State between packets is in
+`Memory` and with flows and transactions; the engine itself is rebuilt when rules change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentinel.detect.alerts import make_alert
+from sentinel.detect.checks import CHECKS
+from sentinel.detect.groups import Groups
+from sentinel.detect.header import application_fits, header_fits
+from sentinel.detect.packet_buffers import packet_view
+from sentinel.detect.readers import BodyLimits, Reader
+from sentinel.detect.state import Memory, state_of
+from sentinel.detect.transactions import TransactionInspector
+from sentinel.detect.verify import holds
+from sentinel.detect.view import Scope, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sentinel.detect.rule import Rule
+    from sentinel.detect.thresholds import Thresholds
+    from sentinel.model import Alert, Packet, Transaction
+
+TCP = 6
+ALERTS_PER_PACKET = 15  # Suricata's packet-alert-max
+
+Hit = tuple[int, "Transaction | None"]
+
+
+class Engine:
+    def __init__(
+        self,
+        rules: list[Rule],
+        memory: Memory,
+        thresholds: Thresholds,
+        *,
+        bodies: BodyLimits | None = None,
+        alerts_per_packet: int = ALERTS_PER_PACKET,
+        cache: Path | None = None,
+        host: str = "",
+    ) -> None:
+        self.rules = rules
+        self._memory = memory
+        self._thresholds = thresholds
+        self._limit = alerts_per_packet
+        self._host = host
+        self._groups = Groups(rules, cache)
+        self._reader = Reader(bodies or BodyLimits())
+        self._transactions = TransactionInspector(
+            self._groups, self._reader, self._admits_transaction, self._scope
+        )
+
+    def inspect(self, packet: Packet) -> list[Alert]:
+        self._reader.moment += 1
+        if packet.no_packet_inspect:
+            return []
+        flow = packet.flow
+        if flow is not None and state_of(flow).passed:
+            return []
+        hits: list[Hit] = [(number, None) for number in self._packet_hits(packet)]
+        if flow is not None and flow.transactions and (packet.proto != TCP or packet.stream_established):
+            for number, tx in self._transactions.inspect(packet):
+                self._memory.apply(packet, self.rules[number].post)
+                hits.append((number, tx))
+        return self._finalize(packet, hits) if hits else []
+
+    # --- packet rules ----------------------------------------------------------------------------------------
+    def _packet_hits(self, packet: Packet) -> Iterable[int]:
+        groups = self._groups
+        found: list[int] = []
+        for number in groups.ip_only if self._first(packet) else ():
+            self._try(number, packet, found)
+        candidates: set[int] = set(groups.header_only)
+        for event in packet.events:
+            candidates.update(groups.events.get(event, ()))
+        if packet.version and not packet.invalid:
+            candidates.update(groups.packet)
+            if groups.payload is not None and not packet.no_payload_inspect:
+                payload = packet.payload
+                if payload and not packet.pseudo:
+                    candidates |= groups.payload.scan(View(payload))
+                if packet.stream_data:
+                    candidates |= groups.payload.scan(View(packet.stream_data))
+        for number in sorted(candidates):
+            self._try(number, packet, found)
+        return found
+
+    def _try(self, number: int, packet: Packet, found: list[int]) -> None:
+        rule = self.rules[number]
+        if self._admits(rule, packet) and self._payload_fits(rule, packet):
+            self._memory.apply(packet, rule.post)
+            found.append(number)
+
+    def _first(self, packet: Packet) -> bool:
+        """IP-only rules are judged for the first packet of each direction of a flow."""
+        if not packet.version or packet.invalid or packet.pseudo:
+            return False
+        if packet.flow is None:
+            return True
+        seen = state_of(packet.flow).ip_only
+        first = not seen[packet.direction]
+        seen[packet.direction] = True
+        return first
+
+    def _admits_transaction(self, rule: Rule, packet: Packet) -> bool:
+        return header_fits(rule, packet) and self._checks_hold(rule, packet)
+
+    def _admits(self, rule: Rule, packet: Packet) -> bool:
+        return (
+            header_fits(rule, packet) and application_fits(rule, packet) and self._checks_hold(rule, packet)
+        )
+
+    def _checks_hold(self, rule: Rule, packet: Packet) -> bool:
+        for check in rule.checks:
+            if not CHECKS[check.name](packet, self._memory, *check.args):
+                return False
+        for part in rule.packet_parts:
+            view = packet_view(packet, part)
+            if view is None or not holds(part.matches, view, self._scope(packet)):
+                return False
+        return True
+
+    def _payload_fits(self, rule: Rule, packet: Packet) -> bool:
+        if not rule.payload:
+            return True
+        if packet.no_payload_inspect:
+            return False
+        scope = self._scope(packet)
+        if rule.mode in {"reassembled", "both", "stream"} and packet.proto == TCP:
+            if packet.stream_data and holds(rule.payload, View(packet.stream_data), scope):
+                return True
+            if rule.mode == "stream" or (rule.mode == "reassembled" and packet.stream_added):
+                return False
+        payload = b"" if packet.pseudo else packet.payload
+        return bool(payload) and holds(rule.payload, View(payload), scope)
+
+    def _scope(self, packet: Packet) -> Scope:
+        return Scope(in_set=self._memory.in_set, captured=self._memory.capture(packet))
+
+    # --- alerts ----------------------------------------------------------------------------------------------
+    def _finalize(self, packet: Packet, hits: list[Hit]) -> list[Alert]:
+        hits.sort(key=lambda hit: (hit[0], hit[1].index if hit[1] else -1))
+        alerts: list[Alert] = []
+        queued = [
+            hit for hit in hits if not self.rules[hit[0]].noalert or self.rules[hit[0]].action == "pass"
+        ]
+        for number, tx in queued[: self._limit]:
+            rule = self.rules[number]
+            if not self._thresholds.allows(rule, packet):
+                continue
+            if rule.action == "pass":
+                if packet.flow is not None and (
+                    rule.ip_only or rule.stateful or rule.payload or rule.applications
+                ):
+                    state_of(packet.flow).passed = True
+                break
+            alerts.append(make_alert(rule, packet, tx, self._host))
+        return alerts

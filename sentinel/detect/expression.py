@@ -1,0 +1,67 @@
+"""PCRE on hostile bytes in bounded time; the only importer of `regex`.
+
+In: a rule's expression and flags. Out: an object whose `search` gives (start, end, groups) or None. `regex` knows what
+rules use of PCRE (possessive and atomic groups, branch reset, POSIX classes, recursion) and gives up after a time
+limit, so that no pattern and no payload hangs a worker; giving up counts as no match, as Suricata's match limit does.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from sentinel import metrics
+
+TIME_LIMIT_SECONDS = 0.05  # one search; a sane one takes microseconds
+_FLAGS = {"i": regex.IGNORECASE, "s": regex.DOTALL, "m": regex.MULTILINE, "x": regex.VERBOSE}
+
+
+@dataclass(slots=True)
+class Expression:
+    compiled: Any
+    anchored: bool = False
+
+    def search(self, data: bytes, start: int = 0) -> tuple[int, int, tuple[bytes | None, ...]] | None:
+        method = self.compiled.match if self.anchored else self.compiled.search
+        try:
+            found = method(data, start, timeout=TIME_LIMIT_SECONDS)
+        except TimeoutError:
+            metrics.expression_timeouts.inc()
+            return None
+        except RecursionError:
+            return None
+        return (found.start(), found.end(), found.groups()) if found else None
+
+
+def compile_expression(pattern: bytes, flags: str) -> Expression:
+    """ValueError when the expression is not one."""
+    if "E" in flags:  # $ matches at the very end only
+        pattern = _dollar_end(pattern)
+    if "G" in flags:
+        raise ValueError("the G (ungreedy) flag is not supported")
+    combined = sum(_FLAGS[letter] for letter in set(flags) if letter in _FLAGS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # "possible nested set" and its like: PCRE reads them as literals too
+            compiled = regex.compile(pattern, combined | regex.VERSION0)
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{error}") from None
+    return Expression(compiled, anchored="A" in flags)
+
+
+def _dollar_end(pattern: bytes) -> bytes:
+    out, escaped, in_class = bytearray(), False, False
+    for byte in pattern:
+        if byte == 0x24 and not escaped and not in_class:
+            out += rb"\Z"
+            continue
+        if not escaped and byte in b"[]":
+            in_class = byte == 0x5B
+        escaped = byte == 0x5C and not escaped
+        out.append(byte)
+    return bytes(out)

@@ -1,0 +1,74 @@
+"""Rules arranged by what brings them up: an event, a new flow, a pattern in the payload or in a buffer, or nothing.
+
+In: rules in order. Out: `Groups`, in which a rule's number is its place in that order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from sentinel.detect.buffers import BUFFERS
+from sentinel.detect.matcher import Matcher
+from sentinel.detect.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sentinel.detect.rule import Check, Rule
+
+Key = tuple[str, "tuple[Check, ...]"]  # buffer and its transforms
+ANY_APPLICATION = ""
+
+
+class Groups:
+    def __init__(self, rules: list[Rule], cache: Path | None = None) -> None:
+        self.rules = rules
+        self.events: dict[str, list[int]] = defaultdict(list)
+        self.ip_only: list[int] = []
+        self.packet: list[int] = []  # looked at for every packet
+        self.header_only: list[int] = []  # pkthdr rules: also for packets that cannot be decoded
+        self.always: dict[str, tuple[list[int], list[int]]] = {}  # application -> rules of each direction
+        payload: list[tuple[bytes, bool, int]] = []
+        buffers: dict[Key, list[tuple[bytes, bool, int]]] = defaultdict(list)
+        for number, rule in enumerate(rules):
+            self._place(number, rule, payload, buffers)
+        self.payload = Matcher(payload, cache) if payload else None
+        self.patterns: dict[str, tuple[list[tuple[Key, Matcher]], list[tuple[Key, Matcher]]]] = {}
+        matchers = {key: Matcher(entries, cache) for key, entries in buffers.items()}
+        for key, matcher in matchers.items():
+            buffer = BUFFERS[key[0]]
+            for protocol in buffer.protocols or {ANY_APPLICATION}:
+                both = self.patterns.setdefault(protocol, ([], []))
+                for direction, reaches in enumerate((buffer.to_server, buffer.to_client)):
+                    if reaches:
+                        both[direction].append((key, matcher))
+
+    def _place(
+        self,
+        number: int,
+        rule: Rule,
+        payload: list[tuple[bytes, bool, int]],
+        buffers: dict[Key, list[tuple[bytes, bool, int]]],
+    ) -> None:
+        event = next((check.args[0] for check in rule.checks if check.name == "event"), None)
+        fast = rule.fast
+        if rule.stateful:
+            if fast is not None and fast.buffer in BUFFERS:
+                buffers[fast.buffer, fast.transforms].append((fast.pattern, fast.nocase, number))
+                return
+            for protocol in rule.applications or {ANY_APPLICATION}:
+                both = self.always.setdefault(protocol, ([], []))
+                for direction in (0, 1):
+                    if rule.parts[direction]:
+                        both[direction].append(number)
+        elif event is not None:
+            self.events[event].append(number)
+        elif PROTOCOLS[rule.protocol].mode == "pkthdr":
+            self.header_only.append(number)
+        elif rule.ip_only:
+            self.ip_only.append(number)
+        elif fast is not None and fast.buffer == "payload":
+            payload.append((fast.pattern, fast.nocase, number))
+        else:
+            self.packet.append(number)

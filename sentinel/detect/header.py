@@ -1,0 +1,51 @@
+"""Does a packet fit a rule's header: protocol, addresses, ports, direction, application?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sentinel.detect.rule import Rule
+    from sentinel.model import Packet
+
+WITH_PORTS = {6, 17, 132}
+
+
+def header_fits(rule: Rule, packet: Packet) -> bool:
+    if rule.ip_protocols is not None and packet.proto not in rule.ip_protocols:
+        return False
+    if rule.version and packet.version != rule.version:
+        return False
+    if rule.directions != (True, True) and (packet.flow is None or not rule.directions[packet.direction]):
+        return False
+    return _forth(rule, packet) or (rule.both_ways and _back(rule, packet))
+
+
+def application_fits(rule: Rule, packet: Packet) -> bool:
+    if not rule.applications:
+        return True
+    return packet.flow is not None and packet.flow.app_proto in rule.applications
+
+
+def _forth(rule: Rule, packet: Packet) -> bool:
+    return (
+        _ports(rule, packet, packet.sport, packet.dport)
+        and (rule.source.everything or packet.src in rule.source)
+        and (rule.destination.everything or packet.dst in rule.destination)
+    )
+
+
+def _back(rule: Rule, packet: Packet) -> bool:
+    return (
+        _ports(rule, packet, packet.dport, packet.sport)
+        and (rule.source.everything or packet.dst in rule.source)
+        and (rule.destination.everything or packet.src in rule.destination)
+    )
+
+
+def _ports(rule: Rule, packet: Packet, source: int, destination: int) -> bool:
+    if rule.source_ports.everything and rule.destination_ports.everything:
+        return True
+    if packet.proto not in WITH_PORTS or not packet.l4 or packet.fragment:
+        return False
+    return source in rule.source_ports and destination in rule.destination_ports

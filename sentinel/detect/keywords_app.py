@@ -1,0 +1,253 @@
+"""Keywords that compare a number or word of a transaction: tls.version, dns.opcode, mqtt.type ... and events.
+
+Each becomes a Part whose buffer is the keyword's name; `values` compares what the parser filled in under that name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sentinel.detect.arguments import comparison, integer, negatable, required, unquoted, words
+from sentinel.detect.keywords_content import pattern_bytes
+from sentinel.detect.rule import Check, Content
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.detect.draft import Draft
+
+_BOTH, _SERVER, _CLIENT = (True, True), (True, False), (False, True)
+
+_MQTT_TYPES = {
+    name: number
+    for number, name in enumerate(
+        "UNASSIGNED CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK "
+        "PINGREQ PINGRESP DISCONNECT AUTH".split()
+    )
+}
+_HTTP2_FRAMES = {
+    name: number
+    for number, name in enumerate(
+        "DATA HEADERS PRIORITY RSTSTREAM SETTINGS PUSHPROMISE PING GOAWAY WINDOWUPDATE CONTINUATION".split()
+    )
+}
+_HTTP2_ERRORS = {
+    name: number
+    for number, name in enumerate(
+        "NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR "
+        "REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM INADEQUATE_SECURITY "
+        "HTTP_1_1_REQUIRED".split()
+    )
+}
+_HTTP2_SETTINGS = {
+    f"SETTINGS_{name}": number + 1
+    for number, name in enumerate(
+        "HEADER_TABLE_SIZE ENABLE_PUSH MAX_CONCURRENT_STREAMS INITIAL_WINDOW_SIZE MAX_FRAME_SIZE "
+        "MAX_HEADER_LIST_SIZE".split()
+    )
+}
+_TLS_VERSIONS = {"1.0": 0x0301, "1.1": 0x0302, "1.2": 0x0303, "1.3": 0x0304}
+_SSL_VERSIONS = {
+    "sslv2": 0x0002,
+    "sslv3": 0x0300,
+    **{f"tls{name}": code for name, code in _TLS_VERSIONS.items()},
+}
+_SSL_STATES = {"client_hello", "server_hello", "client_keyx", "server_keyx", "unknown"}
+
+
+def _add(
+    draft: Draft, name: str, check: str, args: tuple[object, ...], protocols: str, reach: tuple[bool, bool]
+) -> None:
+    draft.app_checks.append((Check(name, (check, *args)), frozenset(protocols.split()), reach))
+
+
+def _compared(
+    name: str, protocols: str, reach: tuple[bool, bool], names: dict[str, int] | None = None
+) -> Callable[[Draft, str | None], None]:
+    lower = {key.lower(): value for key, value in (names or {}).items()}
+
+    def parse(draft: Draft, value: str | None) -> None:
+        text = unquoted(value).replace(" ", "")
+        _add(draft, name, "compare", (comparison(text, lower),), protocols, reach)
+
+    return parse
+
+
+def _listed(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
+    """A comma list of numbers, any of them."""
+
+    def parse(draft: Draft, value: str | None) -> None:
+        numbers = tuple(integer(word) for word in words(unquoted(value)))
+        _add(draft, name, "among", numbers, protocols, reach)
+
+    return parse
+
+
+def _worded(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
+    def parse(draft: Draft, value: str | None) -> None:
+        negated, text = negatable(unquoted(value))
+        _add(draft, name, "word", (negated, text.lower()), protocols, reach)
+
+    return parse
+
+
+def _flags(name: str, protocols: str, letters: str) -> Callable[[Draft, str | None], None]:
+    """Comma list of flag names, each perhaps negated; the value is a collection of names."""
+
+    def parse(draft: Draft, value: str | None) -> None:
+        wanted = tuple(negatable(word) for word in words(unquoted(value)))
+        if unknown := {word for _, word in wanted} - set(letters.split()):
+            raise ValueError(f"unknown flag {', '.join(sorted(unknown))}")
+        _add(draft, name, "flags", wanted, protocols, _BOTH)
+
+    return parse
+
+
+def _event(draft: Draft, value: str | None) -> None:
+    text = unquoted(value)
+    protocol, dot, event = text.partition(".")
+    if not dot:
+        draft.checks.append(Check("event", (f"applayer.{text}",)))
+        return
+    protocol = {"http1": "http", "ikev2": "ike"}.get(protocol, protocol)
+    _add(draft, "app-layer-event", "event", (event.lower(),), protocol, _BOTH)
+
+
+def _versions(name: str, table: dict[str, int]) -> Callable[[Draft, str | None], None]:
+    def parse(draft: Draft, value: str | None) -> None:
+        wanted = []
+        for word in words(unquoted(value)):
+            negated, text = negatable(word.replace(" ", ""))
+            if text.lower() in table:
+                wanted.append((negated, table[text.lower()]))
+            elif re.fullmatch(r"0x[0-9a-fA-F]{4}", text):
+                wanted.append((negated, int(text, 16)))
+            else:
+                raise ValueError(f"unknown version {text}")
+        _add(draft, name, "versions", tuple(wanted), "tls", _BOTH)
+
+    return parse
+
+
+def _ssl_state(draft: Draft, value: str | None) -> None:
+    wanted = []
+    for word in re.split(r"[,|]", unquoted(value)):
+        negated, name = negatable(word.strip())
+        if name not in _SSL_STATES:
+            raise ValueError(f"unknown state {name}")
+        wanted.append((negated, name))
+    _add(draft, "ssl_state", "states", tuple(wanted), "tls", _BOTH)
+
+
+def _substring(buffer: str) -> Callable[[Draft, str | None], None]:
+    """tls.subject:"CN=x" and its like: older keywords that look for text in what is a sticky buffer today."""
+
+    def parse(draft: Draft, value: str | None) -> None:
+        negated, text = negatable(value)
+        section = draft.section(buffer)
+        section.matches.append(Content(pattern_bytes(unquoted(text)), negated=negated))
+        draft.last = section
+
+    return parse
+
+
+def _settings(draft: Draft, value: str | None) -> None:
+    found = re.fullmatch(r"\s*(\w+)\s*(.*)", unquoted(value))
+    if not found or (found[1] not in _HTTP2_SETTINGS and not found[1].isdigit()):
+        raise ValueError("is not: name [comparison]")
+    number = _HTTP2_SETTINGS[found[1]] if found[1] in _HTTP2_SETTINGS else int(found[1])
+    wanted = comparison(found[2].replace(" ", "")) if found[2].strip() else None
+    _add(draft, "http2.settings", "setting", (number, wanted), "http2", _BOTH)
+
+
+def _sa_attribute(draft: Draft, value: str | None) -> None:
+    name, equals, number = required(value).partition("=")
+    if not equals:
+        raise ValueError("is not: attribute=number")
+    _add(draft, "ike.chosen_sa_attribute", "pair", (name.strip(), integer(number.strip())), "ike", _CLIENT)
+
+
+def _validity(name: str) -> Callable[[Draft, str | None], None]:
+    def parse(draft: Draft, value: str | None) -> None:
+        _add(draft, name, "validity", (value or "",), "tls", _CLIENT)
+
+    return parse
+
+
+def _interface(draft: Draft, value: str | None) -> None:
+    arguments = words(value)
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", arguments[0]):
+        raise ValueError("is not an interface UUID")
+    version = comparison(arguments[1]) if len(arguments) > 1 and arguments[1] != "any_frag" else None
+    _add(draft, "dcerpc.iface", "interface", (arguments[0].lower(), version), "dcerpc smb", _BOTH)
+
+
+def _opnum(draft: Draft, value: str | None) -> None:
+    ranges = []
+    for word in words(value):
+        low, _, high = word.partition("-")
+        ranges.append((integer(low), integer(high or low)))
+    _add(draft, "dcerpc.opnum", "ranges", tuple(ranges), "dcerpc smb", _BOTH)
+
+
+def _krb_encryption(draft: Draft, value: str | None) -> None:
+    names = tuple(words(unquoted(value)))
+    _add(draft, "krb5.ticket_encryption", "words", names, "krb5", _CLIENT)
+
+
+_MQTT_CONNECT_FLAGS = "username password will will_retain clean_session"
+
+APPLICATION: dict[str, Callable[[Draft, str | None], None]] = {
+    "app-layer-event": _event,
+    "tls.version": _versions("tls.version", _TLS_VERSIONS),
+    "ssl_version": _versions("ssl_version", _SSL_VERSIONS),
+    "ssl_state": _ssl_state,
+    "tls.subject": _substring("tls.cert_subject"),
+    "tls.issuerdn": _substring("tls.cert_issuer"),
+    "tls.fingerprint": _substring("tls.cert_fingerprint"),
+    "tls.cert_chain_len": _compared("tls.cert_chain_len", "tls", _CLIENT),
+    "tls_cert_expired": _validity("tls_cert_expired"),
+    "tls_cert_valid": _validity("tls_cert_valid"),
+    "tls_cert_notbefore": _validity("tls_cert_notbefore"),
+    "tls_cert_notafter": _validity("tls_cert_notafter"),
+    "ssh.protoversion": _substring("ssh.proto"),
+    "ssh.softwareversion": _substring("ssh.software"),
+    "dns.opcode": _compared("dns.opcode", "dns", _BOTH),
+    "http2.frametype": _compared("http2.frametype", "http2", _BOTH, _HTTP2_FRAMES),
+    "http2.errorcode": _compared("http2.errorcode", "http2", _BOTH, _HTTP2_ERRORS),
+    "http2.priority": _compared("http2.priority", "http2", _BOTH),
+    "http2.window": _compared("http2.window", "http2", _BOTH),
+    "http2.size_update": _compared("http2.size_update", "http2", _BOTH),
+    "http2.settings": _settings,
+    "mqtt.type": _compared("mqtt.type", "mqtt", _BOTH, _MQTT_TYPES),
+    "mqtt.qos": _compared("mqtt.qos", "mqtt", _BOTH),
+    "mqtt.protocol_version": _compared("mqtt.protocol_version", "mqtt", _BOTH),
+    "mqtt.reason_code": _compared("mqtt.reason_code", "mqtt", _BOTH),
+    "mqtt.connack.return_code": _compared("mqtt.reason_code", "mqtt", _BOTH),
+    "mqtt.flags": _flags("mqtt.flags", "mqtt", "dup retain"),
+    "mqtt.connect.flags": _flags("mqtt.connect.flags", "mqtt", _MQTT_CONNECT_FLAGS),
+    "mqtt.connack.session_present": _worded("mqtt.connack.session_present", "mqtt", _CLIENT),
+    "dhcp.leasetime": _compared("dhcp.leasetime", "dhcp", _BOTH),
+    "dhcp.rebinding_time": _compared("dhcp.rebinding_time", "dhcp", _BOTH),
+    "dhcp.renewal_time": _compared("dhcp.renewal_time", "dhcp", _BOTH),
+    "rfb.sectype": _compared("rfb.sectype", "rfb", _CLIENT),
+    "rfb.secresult": _worded("rfb.secresult", "rfb", _CLIENT),
+    "snmp.version": _compared("snmp.version", "snmp", _BOTH),
+    "snmp.pdu_type": _compared("snmp.pdu_type", "snmp", _BOTH),
+    "nfs.version": _compared("nfs.version", "nfs", _BOTH),
+    "nfs_version": _compared("nfs.version", "nfs", _BOTH),
+    "nfs_procedure": _compared("nfs_procedure", "nfs", _BOTH),
+    "krb5_msg_type": _compared("krb5_msg_type", "krb5", _BOTH),
+    "krb5_err_code": _compared("krb5_err_code", "krb5", _BOTH),
+    "krb5.ticket_encryption": _krb_encryption,
+    "ike.exchtype": _compared("ike.exchtype", "ike", _BOTH),
+    "ike.key_exchange_payload_length": _compared("ike.key_exchange_payload_length", "ike", _BOTH),
+    "ike.nonce_payload_length": _compared("ike.nonce_payload_length", "ike", _BOTH),
+    "ike.chosen_sa_attribute": _sa_attribute,
+    "ftpdata_command": _worded("ftpdata_command", "ftp-data", _BOTH),
+    "dcerpc.iface": _interface,
+    "dce_iface": _interface,
+    "dcerpc.opnum": _opnum,
+    "dce_opnum": _opnum,
+}

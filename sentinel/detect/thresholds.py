@@ -1,0 +1,184 @@
+"""How often a rule may alert: threshold, detection_filter, rate_filter and suppress, from rules and threshold.config.
+
+In: (rule, packet). Out: whether this alert is written. Counting follows Suricata's detect-engine-threshold: intervals
+start at the first match and are closed at both ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sentinel import metrics
+from sentinel.detect.addresses import addresses
+from sentinel.detect.arguments import integer
+from sentinel.detect.rule import Threshold
+from sentinel.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from sentinel.detect.rule import Rule
+    from sentinel.model import Packet
+
+ENTRY_LIMIT = 100_000  # (rule, tracked address) pairs
+SECOND = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Entry:
+    since: int
+    count: int = 1
+    until: int = 0  # rate_filter: the new action holds until then
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One line of threshold.config; gid or sid 0 stands for all."""
+
+    gid: int
+    sid: int
+    threshold: Threshold
+
+
+class Thresholds:
+    def __init__(self, filters: tuple[Filter, ...] = ()) -> None:
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._suppress: dict[tuple[int, int], list[Threshold]] = {}
+        self._override: dict[tuple[int, int], Threshold] = {}
+        for each in filters:
+            key = (each.gid, each.sid)
+            if each.threshold.kind == "suppress":
+                self._suppress.setdefault(key, []).append(each.threshold)
+            else:
+                self._override.setdefault(key, each.threshold)
+
+    def allows(self, rule: Rule, packet: Packet) -> bool:
+        keys = ((rule.gid, rule.sid), (rule.gid, 0), (0, 0))
+        if self._suppress and any(
+            _suppressed(threshold, packet) for key in keys for threshold in self._suppress.get(key, ())
+        ):
+            return False
+        thresholds = rule.thresholds
+        if self._override:
+            exact = self._override.get(keys[0])
+            if exact is not None:
+                thresholds = (exact,)
+            elif not thresholds:
+                thresholds = tuple(t for t in (self._override.get(key) for key in keys[1:]) if t is not None)[
+                    :1
+                ]
+        return all(self._count(rule, threshold, packet) for threshold in thresholds)
+
+    def _count(self, rule: Rule, threshold: Threshold, packet: Packet) -> bool:
+        key = (rule.gid, rule.sid, _tracked(threshold.track, packet))
+        entry = self._entries.get(key)
+        now = packet.time
+        if entry is None:
+            self._entries[key] = entry = _Entry(now)
+            if len(self._entries) > ENTRY_LIMIT:
+                self._entries.popitem(last=False)
+                metrics.detect_evictions.inc(table="thresholds")
+        elif now <= entry.since + threshold.seconds * SECOND:
+            entry.count += 1
+        else:
+            entry.since, entry.count = now, 1
+        self._entries.move_to_end(key)
+        if threshold.kind == "threshold" and entry.count >= threshold.count:
+            entry.count = 0
+            return True
+        return {
+            "limit": entry.count <= threshold.count,
+            "threshold": False,
+            "both": entry.count == threshold.count,
+            "detection_filter": entry.count > threshold.count,
+            "rate_filter": True,
+        }[threshold.kind]
+
+
+def _suppressed(threshold: Threshold, packet: Packet) -> bool:
+    if threshold.addresses is None:
+        return True
+    source, destination = packet.src in threshold.addresses, packet.dst in threshold.addresses
+    return {"by_src": source, "by_dst": destination, "by_either": source or destination}[threshold.track]
+
+
+def _tracked(track: str, packet: Packet) -> Hashable:
+    if track == "by_src":
+        return packet.src
+    if track == "by_dst":
+        return packet.dst
+    if track == "by_both":
+        return (min(packet.src, packet.dst), max(packet.src, packet.dst))
+    if track == "by_flow":
+        return packet.flow.id if packet.flow else None
+    return None
+
+
+# --- threshold.config ------------------------------------------------------------------------------------------------
+_LINE = re.compile(r"(suppress|threshold|event_filter|rate_filter)\s+(.*)")
+
+
+def read_filters(
+    text: str, path: str, variables: Mapping[str, str]
+) -> tuple[tuple[Filter, ...], list[Problem]]:
+    filters: list[Filter] = []
+    problems: list[Problem] = []
+    pending, start = "", 0
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not pending:
+            start = number
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        whole, pending = (pending + line).strip(), ""
+        if not whole or whole.startswith("#"):
+            continue
+        try:
+            filters.append(_filter(whole, variables))
+        except ValueError as error:
+            problems.append(Problem(path, start, str(error)))
+    return tuple(filters), problems
+
+
+def _filter(line: str, variables: Mapping[str, str]) -> Filter:
+    found = _LINE.fullmatch(line)
+    if not found:
+        raise ValueError("expected suppress, threshold, event_filter or rate_filter")
+    kind, rest = found.groups()
+    given = _fields(rest)
+    gid, sid = integer(given.get("gen_id", "1")), integer(given.get("sig_id", "0"))
+    if kind == "suppress":
+        group = addresses(given["ip"], variables) if "ip" in given else None
+        track = given.get("track", "by_src")
+        if (group is None) != ("track" not in given) or track not in {"by_src", "by_dst", "by_either"}:
+            raise ValueError("suppress takes track by_src, by_dst or by_either together with ip")
+        return Filter(gid, sid, Threshold("suppress", track, 0, 0, addresses=group))
+    word = "rate_filter" if kind == "rate_filter" else given.get("type", "")
+    if word not in {"limit", "threshold", "both", "rate_filter"}:
+        raise ValueError(f"unknown type {word}")
+    try:
+        threshold = Threshold(
+            word,
+            given["track"],
+            integer(given["count"]),
+            integer(given["seconds"]),
+            given.get("new_action", ""),
+            integer(given.get("timeout", "0")),
+        )
+    except KeyError as missing:
+        raise ValueError(f"{missing.args[0]} is missing") from None
+    return Filter(gid, sid, threshold)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """ "gen_id 1, ip [a, b]" -> fields; commas inside brackets belong to the value."""
+    fields: dict[str, str] = {}
+    for part in re.split(r",\s*(?![^\[]*\])", text):
+        key, _, value = part.strip().partition(" ")
+        if key:
+            fields[key] = value.strip()
+    return fields

@@ -1,0 +1,123 @@
+"""Rules about application buffers: each is judged once per transaction, over as many packets as that takes.
+
+In: a packet and its flow's transactions. Out: (rule number, transaction) pairs that matched now. What has matched of
+a rule is kept with the transaction; header and packet conditions are judged when a rule first comes up, as in
+Suricata's DetectRunTxInspectRule.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentinel.detect.buffers import BUFFERS
+from sentinel.detect.groups import ANY_APPLICATION
+from sentinel.detect.readers import tx_state
+from sentinel.detect.rule import Check
+from sentinel.detect.values import file_satisfied, satisfied
+from sentinel.detect.verify import holds
+from sentinel.detect.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sentinel.detect.groups import Groups
+    from sentinel.detect.readers import Reader, TxState
+    from sentinel.detect.rule import Part, Rule
+    from sentinel.detect.view import Scope
+    from sentinel.model import Packet, Transaction
+
+DONE = -1
+STREAM_BIT = 1 << 62
+
+
+class TransactionInspector:
+    def __init__(
+        self,
+        groups: Groups,
+        reader: Reader,
+        admits: Callable[[Rule, Packet], bool],
+        scope: Callable[[Packet], Scope],
+    ) -> None:
+        self._groups = groups
+        self._reader = reader
+        self._admits = admits
+        self._scope = scope
+
+    def inspect(self, packet: Packet) -> Iterator[tuple[int, Transaction]]:
+        flow = packet.flow
+        assert flow is not None
+        direction = packet.direction
+        stream: dict[int, bool] = {}
+        for tx in tuple(flow.transactions):
+            if tx.inspected[direction]:
+                continue
+            state = tx_state(tx)
+            for number in sorted(self._candidates(tx, direction, state)):
+                if self._judge(number, packet, tx, state, stream):
+                    yield number, tx
+            if tx.done[direction]:
+                tx.inspected[direction] = True
+
+    def _candidates(self, tx: Transaction, direction: int, state: TxState) -> set[int]:
+        groups = self._groups
+        found: set[int] = {number for number, flags in state.flags.items() if flags != DONE}
+        for protocol in (tx.protocol, ANY_APPLICATION):
+            if protocol in groups.always:
+                found.update(groups.always[protocol][direction])
+            for key, matcher in groups.patterns.get(protocol, ((), ()))[direction]:
+                views = self._reader.views(tx, direction, key)
+                if views and state.scanned.get((direction, key)) is not views:
+                    state.scanned[direction, key] = views
+                    for view in views:
+                        found |= matcher.scan(view)
+        return {number for number in found if state.flags.get(number) != DONE}
+
+    def _judge(
+        self, number: int, packet: Packet, tx: Transaction, state: TxState, stream: dict[int, bool]
+    ) -> bool:
+        rule = self._groups.rules[number]
+        direction = packet.direction
+        parts = rule.parts[direction]
+        if not parts or (rule.applications and tx.protocol not in rule.applications):
+            return False
+        flags = state.flags.get(number)
+        if flags is None:
+            if not self._admits(rule, packet):
+                return False
+            flags = 0
+        scope = self._scope(packet)
+        for i, part in enumerate(parts):
+            bit = 1 << (i + 16 * direction)
+            if flags & bit:
+                continue
+            if not self._part(part, tx, direction, scope):
+                state.flags[number] = flags
+                return False
+            flags |= bit
+        if rule.payload and not flags & STREAM_BIT:
+            if number not in stream:
+                stream[number] = self._in_stream(rule, packet, scope)
+            if not stream[number]:
+                state.flags[number] = flags
+                return False
+        state.flags[number] = DONE
+        return True
+
+    def _part(self, part: Part, tx: Transaction, direction: int, scope: Scope) -> bool:
+        if part.buffer in BUFFERS:
+            views = self._reader.views(tx, direction, (part.buffer, part.transforms))
+            return any(holds(part.matches, view, scope) for view in views)
+        check = part.matches[0]
+        assert isinstance(check, Check)
+        if part.buffer == "file":
+            return file_satisfied(tx, direction, tuple(m.args for m in part.matches if isinstance(m, Check)))
+        if part.buffer == "app-layer-event":
+            return check.args[1] in tx.events
+        if part.buffer == "ftpbounce":
+            return bool(self._reader.value(tx, direction, "ftpbounce"))
+        value = self._reader.value(tx, direction, part.buffer)
+        return value is not None and satisfied(value, check.args[0], check.args[1:])
+
+    def _in_stream(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
+        data = packet.stream_data if packet.proto == 6 else packet.payload
+        return bool(data) and holds(rule.payload, View(data or b""), scope)

@@ -1,0 +1,168 @@
+"""Keywords that compare what a parser found: numbers, words, flag names, files, events.
+
+In: the value the transaction holds under the keyword's name, the transaction, and the keyword's arguments. Out: yes
+or no. A list of values satisfies a keyword when one of them does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sentinel.detect.arguments import Comparison, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentinel.model import File, Transaction
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _word(value: Any, negated: bool, wanted: str) -> bool:
+    return (_text(value).lower() == wanted) is not negated
+
+
+def _names(value: Any) -> set[str]:
+    if isinstance(value, str):
+        return set(value.split(","))
+    return {_text(item) for item in value} if isinstance(value, (set, frozenset, list, tuple)) else set()
+
+
+def _flags(value: Any, *wanted: tuple[bool, str]) -> bool:
+    present = _names(value)
+    return all((name in present) is not negated for negated, name in wanted)
+
+
+def _states(value: Any, *wanted: tuple[bool, str]) -> bool:
+    present = _names(value)
+    return any((name in present) is not negated for negated, name in wanted)
+
+
+def _versions(value: Any, *wanted: tuple[bool, int]) -> bool:
+    return any((value == version) is not negated for negated, version in wanted)
+
+
+def _setting(value: Any, number: int, wanted: Comparison | None) -> bool:
+    found, size = value
+    return bool(found == number and (wanted is None or compare(size, wanted)))
+
+
+def _interface(value: Any, uuid: str, wanted: Comparison | None) -> bool:
+    name, version = value if isinstance(value, tuple) else (value, 0)
+    return _text(name).lower() == uuid and (wanted is None or compare(version, wanted))
+
+
+def _validity(value: Any, condition: str) -> bool:
+    """Date strings: ">2020-01-01"; the parser gives a time stamp in seconds."""
+    if not condition:
+        return bool(value)
+    operator, text = (condition[0], condition[1:]) if condition[0] in "<>" else ("=", condition)
+    limit = int(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp())
+    return compare(int(value), (operator, limit, 0))
+
+
+SCALARS: dict[str, Callable[..., bool]] = {
+    "compare": lambda value, wanted: isinstance(value, int) and compare(value, wanted),
+    "among": lambda value, *numbers: value in numbers,
+    "word": _word,
+    "words": lambda value, *wanted: _text(value) in wanted,
+    "versions": _versions,
+    "setting": _setting,
+    "pair": lambda value, name, number: value == (name, number),
+    "interface": _interface,
+    "ranges": lambda value, *ranges: any(low <= value <= high for low, high in ranges),
+    "validity": _validity,
+}
+WHOLES: dict[str, Callable[..., bool]] = {"flags": _flags, "states": _states}
+
+
+def satisfied(value: Any, check: str, args: tuple[Any, ...]) -> bool:
+    if check in WHOLES:
+        return WHOLES[check](value, *args)
+    test = SCALARS[check]
+    if isinstance(value, list):
+        return any(test(item, *args) for item in value)
+    return test(value, *args)
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+def _digest(file: File, name: str) -> bytes | None:
+    if not file.closed or file.truncated or len(file.data) != file.size:
+        return None
+    return hashlib.new(name, file.data, usedforsecurity=False).digest()
+
+
+def _hashed(name: str) -> Callable[..., bool]:
+    def check(file: File, negated: bool, known: frozenset[bytes]) -> bool:
+        found = _digest(file, name)
+        return found is not None and (found in known) is not negated
+
+    return check
+
+
+def _extension(file: File, negated: bool, wanted: bytes) -> bool:
+    return file.name.lower().endswith(b"." + wanted) is not negated
+
+
+def _filename(file: File, negated: bool, wanted: bytes) -> bool:
+    return (wanted in file.name.lower()) is not negated
+
+
+def _size(file: File, wanted: Comparison) -> bool:
+    """ "<" waits for the end of a file; ">" need not."""
+    if not file.closed and wanted[0] not in {">", ">="}:
+        return False
+    return compare(file.size, wanted)
+
+
+def magic(file: File) -> bytes:
+    """A short form of what libmagic says, for the types rules ask for."""
+    data = bytes(file.data[:64])
+    return next((name for start, name in MAGIC if data.startswith(start)), b"data")
+
+
+MAGIC: tuple[tuple[bytes, bytes], ...] = (
+    (b"MZ", b"PE32 executable for MS Windows"),
+    (b"\x7fELF", b"ELF executable"),
+    (b"%PDF-", b"PDF document, version "),
+    (b"PK\x03\x04", b"Zip archive data"),
+    (b"\x1f\x8b", b"gzip compressed data"),
+    (b"BZh", b"bzip2 compressed data"),
+    (b"\xfd7zXZ", b"XZ compressed data"),
+    (b"7z\xbc\xaf", b"7-zip archive data"),
+    (b"Rar!", b"RAR archive data"),
+    (b"\x89PNG", b"PNG image data"),
+    (b"\xff\xd8\xff", b"JPEG image data"),
+    (b"GIF8", b"GIF image data"),
+    (b"\xd0\xcf\x11\xe0", b"Composite Document File V2 Document"),
+    (b"#!", b"script text executable"),
+    (b"<!DOCTYPE html", b"HTML document text"),
+    (b"<html", b"HTML document text"),
+    (b"<?xml", b"XML document text"),
+    (b"CWS", b"Macromedia Flash data (compressed)"),
+    (b"FWS", b"Macromedia Flash data"),
+    (b"\xca\xfe\xba\xbe", b"compiled Java class data"),
+)
+
+FILE_CHECKS: dict[str, Callable[..., bool]] = {
+    "filename": _filename,
+    "fileext": _extension,
+    "filemagic": lambda file, negated, wanted: (wanted in magic(file).lower()) is not negated,
+    "filesize": _size,
+    "filestore": lambda file: True,
+    "filemd5": _hashed("md5"),
+    "filesha1": _hashed("sha1"),
+    "filesha256": _hashed("sha256"),
+}
+
+
+def file_satisfied(tx: Transaction, direction: int, checks: tuple[tuple[str, Any], ...]) -> bool:
+    return any(
+        all(FILE_CHECKS[kind](file, *args) for kind, *args in checks)
+        for file in tx.files
+        if file.direction == direction
+    )
