@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PREFIX = "sentinel-sandbox-"
 START_SECONDS = 60.0  # a cold disk needs this long for the first start
+RETRY_SECONDS = 5.0  # a server that exits at once may have met its predecessor still going down
 STALE_SECONDS = 86_400.0
 
 
@@ -112,7 +113,7 @@ def running(kind: str, place: Path) -> Iterator[Server]:
     directory = place / "server"
     directory.mkdir(mode=0o700, exist_ok=True)
     log = place / "server.log"
-    prefix = _as_account(recipe.account, directory)
+    prefix = _as_account(recipe, directory)
     if not (place / "created").exists():
         _create(recipe, directory, prefix)
         (place / "created").touch()
@@ -138,10 +139,11 @@ def _serve(
     recipe: Recipe, directory: Path, prefix: Sequence[str], output: int, log: Path
 ) -> subprocess.Popen[bytes]:
     """Start and wait until it answers. A predecessor that is still going down makes the first tries fail."""
-    deadline = time.monotonic() + START_SECONDS
-    child = None
-    while time.monotonic() < deadline:
+    began, child = time.monotonic(), None
+    while time.monotonic() < began + START_SECONDS:
         if child is None or child.poll() is not None:
+            if time.monotonic() > began + RETRY_SECONDS:
+                break
             child = process.start(
                 [*prefix, *recipe.serve(directory)], output=output, new_session=True, cwd="/"
             )
@@ -150,21 +152,21 @@ def _serve(
         time.sleep(0.1)
     if child is not None:
         process.stop(child)
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise SourceError(f"sandbox: the server did not answer in {START_SECONDS:g} s: {''.join(last)}")
+    last = log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise SourceError(f"sandbox: the server does not start: {' / '.join(last)}")
 
 
-def _as_account(account: str, directory: Path) -> list[str]:
+def _as_account(recipe: Recipe, directory: Path) -> list[str]:
     """The argv prefix that drops to the server's own account (root only) and ties its life to ours."""
-    tie = ["setpriv", "--pdeathsig", "INT"]
+    tie = ["setpriv", "--pdeathsig", recipe.end_signal.name.removeprefix("SIG")]
     if os.geteuid() != 0:
         return tie
-    for name in (account, "nobody"):
+    for name in (recipe.account, "nobody"):
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
             os.chown(directory, entry.pw_uid, entry.pw_gid)
             return [*tie, f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
-    raise CapabilityError(f"sandbox: there is no user {account!r} to run the server as")
+    raise CapabilityError(f"sandbox: there is no user {recipe.account!r} to run the server as")
 
 
 def find_program(*names: str) -> str:
@@ -217,6 +219,7 @@ def _redis_serve(directory: Path) -> list[str]:
         find_program("redis-server"),
         *("--port", "0", "--unixsocket", f"{directory}/redis.sock", "--unixsocketperm", "777"),
         *("--dir", str(directory), "--save", "", "--appendonly", "no", "--daemonize", "no"),
+        *("--repl-diskless-sync-delay", "0"),
     ]
 
 

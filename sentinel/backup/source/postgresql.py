@@ -308,7 +308,7 @@ def _as_source_error() -> Iterator[None]:
 def _why(error: ProgramError) -> str:
     """The first complaint says why; what follows are consequences."""
     lines = [line for line in error.stderr.splitlines() if "error" in line.lower() or "fatal" in line.lower()]
-    return f"{error}" if not lines else f"{str(error).partition(':')[0]}: {lines[0]}"
+    return lines[0] if lines else str(error)
 
 
 def _quoted(name: str) -> str:

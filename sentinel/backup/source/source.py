@@ -38,7 +38,10 @@ class Source(Protocol):
     def kind(self) -> str: ...
 
     def probe(self) -> str:
-        """Name what is addressed: equal for two settings that reach the same data. Raises SourceError."""
+        """Whether the data is there and can be read, before anything is dumped. Raises SourceError; its address."""
+
+    def address(self) -> str:
+        """Name what is addressed, which need not exist: equal for two settings that reach the same data."""
 
     def dump(self) -> AbstractContextManager[list[Part]]:
         """The parts in order; the last is INVARIANTS_PART. Consistent with each other."""

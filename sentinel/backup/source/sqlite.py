@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,14 @@ PAGES_PER_STEP = 4096  # the source is locked for one step at a time, so writers
 BUSY_SECONDS = 30.0
 
 
+@dataclass(frozen=True, slots=True)
 class Sqlite:
-    kind = "sqlite"
+    path: Path
+    sample_rows: int = 1000
 
-    def __init__(self, path: Path, *, sample_rows: int = 1000) -> None:
-        self.path = path
-        self.sample_rows = sample_rows
+    @property
+    def kind(self) -> str:
+        return "sqlite"
 
     def probe(self) -> str:
         if not self.path.is_file():

@@ -1,0 +1,111 @@
+"""Settings -> sources: what a job dumps, and where its dump may be loaded.
+
+In: a job's settings; a target by name, or a sandbox. Out: objects of the Source protocol. Invariant: nothing is loaded
+over the data it came from unless the caller forces it, however the target was spelled (host name, socket, symlink):
+the address that the server itself gives is compared, and the settings where the source does not answer any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentinel.backup.source.mariadb import Mariadb
+from sentinel.backup.source.paths import Paths
+from sentinel.backup.source.postgresql import Postgresql
+from sentinel.backup.source.redis import Redis
+from sentinel.backup.source.sqlite import Sqlite
+from sentinel.errors import SourceError, UsageError
+
+if TYPE_CHECKING:
+    from sentinel.backup.sandbox import Sandbox
+    from sentinel.backup.settings import JobSettings
+    from sentinel.backup.source.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to load: a database name or a file, on another server where `host` says so.
+
+    Empty fields mean what the source has. `foreign`: another server, whose roles may have to be made.
+    """
+
+    into: str = ""
+    host: str = ""
+    port: int | None = None
+    user: str = ""
+    password: str | None = None
+    foreign: bool = False
+
+
+def source_of(job: JobSettings) -> Source:
+    return target_of(job, Target())
+
+
+def target_of(job: JobSettings, target: Target) -> Source:
+    source, rows = job.source, job.sample_rows
+    elsewhere = bool(target.host) or target.foreign
+    if source.sqlite:
+        return Sqlite(Path(target.into) if target.into else source.sqlite.path, sample_rows=rows)
+    if source.paths:
+        root = Path(target.into) if target.into else Path("/")
+        settings = source.paths
+        return Paths(tuple(settings.include), tuple(settings.exclude), settings.one_file_system, root, rows)
+    if source.postgresql:
+        server = source.postgresql
+        return Postgresql(
+            database=target.into or server.database,
+            host=target.host or server.host,
+            port=target.port if elsewhere else server.port,
+            user=target.user or server.user,
+            password=target.password if elsewhere else server.password(),
+            roles=server.globals,
+            foreign=target.foreign,
+            sample_rows=rows,
+        )
+    if source.mariadb:
+        server_of = source.mariadb
+        return Mariadb(
+            database=target.into or server_of.database,
+            host=target.host or server_of.host,
+            port=target.port if elsewhere else server_of.port,
+            user=target.user or server_of.user,
+            password=target.password if elsewhere else server_of.password(),
+            sample_rows=rows,
+        )
+    if source.redis:
+        redis = source.redis
+        return Redis(
+            host=target.host or redis.host,
+            port=target.port or redis.port,
+            user=target.user if elsewhere else redis.user or "",
+            password=target.password if elsewhere else redis.password(),
+            sample_keys=rows,
+        )
+    raise UsageError("the job has no source")
+
+
+def in_sandbox(job: JobSettings, sandbox: Sandbox) -> Target:
+    """Where a playbook restores to when it runs in this sandbox (the facts target_path and target_database)."""
+    server = sandbox.server
+    if job.source.sqlite:
+        return Target(into=str(sandbox.files / job.source.sqlite.path.name))
+    if job.source.paths:
+        return Target(into=str(sandbox.files))
+    assert server is not None
+    return Target(host=server.host, port=server.port, user=server.user, foreign=True)
+
+
+def require_other(source: Source, target: Source) -> None:
+    """Refuse a target that is the source itself."""
+    if source == target:
+        raise SourceError("the target is the very data that was backed up; name another one, or force it")
+    try:
+        same = source.address() == target.address()
+    except SourceError:
+        return  # one of them does not answer: the settings differ, which is all that can be known
+    if same:
+        raise SourceError(
+            f"{source.address()} is the very data that was backed up; name another target, or force it"
+        )
