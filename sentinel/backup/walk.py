@@ -1,0 +1,336 @@
+"""Folders on disk -> tree blobs, bottom up, beside the parent snapshot's trees.
+
+An explicit stack instead of recursion (paths may be two thousand folders deep). Folders are finished in post-order
+once the files in them have been read; while workers read, the walk goes on. A folder whose entries are all as the
+parent snapshot says keeps its tree without being encoded: that is what makes an unchanged backup fast.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sentinel.backup.filenode import has_same_content, is_identical, node_from_stat, read_xattrs
+from sentinel.backup.filereader import FileReader, WantedFile
+from sentinel.backup.repo.gojson import unquote
+from sentinel.backup.repo.pack import BlobType
+from sentinel.backup.repo.tree import (
+    Node,
+    decode_content,
+    decode_node,
+    decode_subtree,
+    encode_node,
+    encode_tree,
+    parse_tree,
+)
+from sentinel.errors import Problem, RepositoryError, SourceError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from sentinel.backup.exclude import PathFilter
+    from sentinel.backup.repo.repository import Repository
+    from sentinel.backup.repo.writer import BlobWriter
+
+UNFINISHED_FOLDERS = 512  # more wait for their files than this: stop walking ahead
+CACHE_TAG = b"CACHEDIR.TAG"
+CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"  # https://bford.info/cachedir/
+VIRTUAL_MODE = 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class WalkOptions:
+    excludes: PathFilter
+    exclude_caches: bool = False
+    one_file_system: bool = False
+    exclude_larger_bytes: int = 0
+    with_atime: bool = False
+
+
+class Layout:
+    """What the snapshot's top looks like: the folders that lead to the paths and streams asked for."""
+
+    def __init__(self) -> None:
+        self.root: dict[bytes, Any] = {}  # name -> dict (a folder), Node (a stream) or None (from disk)
+        self.streams: list[str] = []
+
+    def add_path(self, path: bytes) -> None:
+        self._add(path, None)
+
+    def add_node(self, path: str, node: Node) -> None:
+        if not path.startswith("/") or os.path.normpath(path) != path:
+            raise SourceError(f"{path}: a stream's path must be absolute and plain")
+        self.streams.append(path)
+        self._add(os.fsencode(path), node)
+
+    def _add(self, path: bytes, leaf: Node | None) -> None:
+        names = [name for name in path.split(b"/") if name]
+        if not names:
+            self.root = dict.fromkeys(sorted(os.listdir(b"/")))
+            return
+        folder = self.root
+        for name in names[:-1]:
+            inner = folder.setdefault(name, {})
+            if inner is None:  # a path above this one is in the backup as a whole
+                if leaf is not None:
+                    raise SourceError(
+                        f"{os.fsdecode(path)}: a stream cannot lie inside a path that is backed up"
+                    )
+                return
+            if isinstance(inner, Node):
+                raise SourceError(f"{os.fsdecode(path)}: is below a stream")
+            folder = inner
+        folder[names[-1]] = leaf
+
+
+@dataclass(slots=True, eq=False)
+class _Folder:
+    path: bytes
+    node: Node
+    above: _Folder | None
+    previous: dict[bytes, dict[str, Any]]
+    previous_tree: bytes | None
+    raw: dict[str, Any] | None  # the parent snapshot's node of this folder, when it is as we would write it
+    device: int
+    kept: list[dict[str, Any]] = field(default_factory=list)  # entries as in the parent snapshot
+    made: list[Node] = field(default_factory=list)
+    wanted: list[WantedFile] = field(default_factory=list)
+    futures: list[Future[None]] = field(default_factory=list)
+    inner: list[tuple[bytes, os.stat_result, dict[bytes, Any] | None]] = field(default_factory=list)
+
+
+class TreeWalker:
+    def __init__(
+        self, repository: Repository, writer: BlobWriter, reader: FileReader, options: WalkOptions
+    ) -> None:
+        self._repository = repository
+        self._writer = writer
+        self._reader = reader
+        self._options = options
+        self._unfinished: deque[_Folder] = deque()
+        self._root_tree = b""
+        self.files_unmodified = 0
+        self.bytes_unmodified = 0
+        self.dirs = 0
+        self.problems: list[Problem] = []
+
+    def run(self, layout: Layout, parent_tree: bytes | None) -> bytes:
+        """The id of the root tree, stored but not flushed."""
+        root = _Folder(b"", Node(b"", "dir"), None, *self._previous(parent_tree), None, 0)
+        self._open_virtual(root, layout.root)
+        stack = [root]
+        while stack:
+            self._reader.check_stopped()
+            folder = stack[-1]
+            if folder.inner:
+                inner = self._descend(folder, *folder.inner.pop())
+                if inner is not None:
+                    stack.append(inner)
+                continue
+            stack.pop()
+            self._unfinished.append(folder)
+            self._finish(wait=len(self._unfinished) > UNFINISHED_FOLDERS)
+        self._reader.send()
+        while self._unfinished:
+            self._finish(wait=True)
+        return self._root_tree
+
+    # --- opening a folder -----------------------------------------------------------------------------------
+
+    def _previous(self, tree: bytes | None) -> tuple[dict[bytes, dict[str, Any]], bytes | None]:
+        """A parent's tree that cannot be read is no reason to fail: its files are read again."""
+        if tree is None:
+            return {}, None
+        try:
+            nodes = parse_tree(self._repository.load_blob(BlobType.TREE, tree))
+            return {unquote(node["name"]): node for node in nodes}, tree
+        except (RepositoryError, FileNotFoundError, KeyError, ValueError, TypeError):
+            return {}, None
+
+    def _descend(
+        self, above: _Folder, name: bytes, info: os.stat_result, virtual: dict[bytes, Any] | None
+    ) -> _Folder | None:
+        path = above.path + b"/" + name
+        raw = above.previous.get(name)
+        previous, tree = self._previous(_subtree(raw)) if raw is not None else ({}, None)
+        node = node_from_stat(name, info, with_atime=self._options.with_atime)
+        same = raw is not None and is_identical(raw, info, "dir", with_atime=self._options.with_atime)
+        folder = _Folder(path, node, above, previous, tree, raw if same else None, info.st_dev)
+        self.dirs += 1
+        try:
+            if not same and info.st_ino:
+                node.xattrs = read_xattrs(path)
+            if virtual is not None:
+                self._open_virtual(folder, virtual)
+            elif not self._options.one_file_system or above.device in {0, info.st_dev} or above.path == b"":
+                self._open_real(folder)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self._note(path, error)
+            return None
+        return folder
+
+    def _open_virtual(self, folder: _Folder, entries: dict[bytes, Any]) -> None:
+        for name, entry in sorted(entries.items(), reverse=True):
+            path = folder.path + b"/" + name
+            if isinstance(entry, Node):
+                folder.made.append(entry)
+            elif entry is None:
+                self._add(folder, name, path)
+            else:
+                folder.inner.append((name, _virtual_stat(path), entry))
+
+    def _open_real(self, folder: _Folder) -> None:
+        only_tag = self._options.exclude_caches and _is_cache(folder.path)
+        with os.scandir(folder.path) as entries:
+            for entry in entries:
+                if only_tag and entry.name != CACHE_TAG:
+                    continue
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    self._note(entry.path, error)
+                    continue
+                self._add_known(folder, entry.name, entry.path, info)
+
+    def _add(self, folder: _Folder, name: bytes, path: bytes) -> None:
+        try:
+            self._add_known(folder, name, path, os.lstat(path), given=True)
+        except FileNotFoundError:
+            raise SourceError(f"{os.fsdecode(path)}: does not exist any more") from None
+
+    def _add_known(
+        self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result, *, given: bool = False
+    ) -> None:
+        if not given and self._options.excludes and self._options.excludes.matches(path):
+            return
+        kind = stat.S_IFMT(info.st_mode)
+        if kind == stat.S_IFDIR:
+            folder.inner.append((name, info, None))
+        elif kind == stat.S_IFREG:
+            self._add_file(folder, name, path, info)
+        elif kind != stat.S_IFSOCK:  # a socket is nothing without its process; restic leaves it out too
+            self._add_special(folder, name, path, info)
+
+    def _add_file(self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result) -> None:
+        limit = self._options.exclude_larger_bytes
+        if limit and info.st_size > limit:
+            return
+        raw = folder.previous.get(name)
+        if raw is not None:
+            if is_identical(raw, info, "file", with_atime=self._options.with_atime) and self._is_stored(raw):
+                self._count_unmodified(info)
+                folder.kept.append(raw)
+                return
+            if has_same_content(raw, info) and self._is_stored(raw):
+                self._count_unmodified(info)
+                node = node_from_stat(name, info, with_atime=self._options.with_atime)
+                node.content = decode_content(raw)
+                node.xattrs = read_xattrs(path)
+                folder.made.append(node)
+                return
+        wanted = WantedFile(path, name, info.st_size, raw is not None, self._options.with_atime)
+        folder.wanted.append(wanted)
+        future = self._reader.submit(wanted)
+        if not folder.futures or folder.futures[-1] is not future:
+            folder.futures.append(future)
+
+    def _add_special(self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result) -> None:
+        node = node_from_stat(name, info, with_atime=self._options.with_atime)
+        try:
+            if node.type == "symlink":
+                node.linktarget = os.readlink(path)
+            else:
+                node.xattrs = read_xattrs(path)
+        except OSError as error:
+            self._note(path, error)
+            return
+        folder.made.append(node)
+
+    def _is_stored(self, raw: dict[str, Any]) -> bool:
+        """All blobs of the parent's file are in the index; else the file is read again, which heals the repository."""
+        try:
+            content = decode_content(raw) or []
+        except (ValueError, TypeError, RepositoryError):
+            return False
+        has = self._repository.index.has
+        return all(has(BlobType.DATA, blob) for blob in content)
+
+    def _count_unmodified(self, info: os.stat_result) -> None:
+        self.files_unmodified += 1
+        self.bytes_unmodified += info.st_size
+
+    # --- finishing folders ----------------------------------------------------------------------------------
+
+    def _finish(self, *, wait: bool) -> None:
+        """The folders in front whose files have been read; with `wait` at least one."""
+        while self._unfinished:
+            folder = self._unfinished[0]
+            if wait:
+                self._reader.send()
+            elif not all(future.done() for future in folder.futures):
+                return
+            for future in folder.futures:
+                future.result()
+            self._unfinished.popleft()
+            self._close(folder)
+            wait = False
+
+    def _close(self, folder: _Folder) -> None:
+        tree = self._store(folder)
+        above = folder.above
+        if above is None:
+            self._root_tree = tree
+        elif folder.raw is not None and tree == folder.previous_tree:
+            above.kept.append(folder.raw)
+        else:
+            folder.node.subtree = tree
+            if folder.raw is not None:
+                folder.node.xattrs = decode_node(folder.raw).xattrs
+            above.made.append(folder.node)
+
+    def _store(self, folder: _Folder) -> bytes:
+        made = folder.made + [wanted.node for wanted in folder.wanted if wanted.node is not None]
+        if not made and folder.previous_tree is not None and len(folder.kept) == len(folder.previous):
+            return folder.previous_tree
+        nodes = [(node.name, node) for node in made]
+        nodes += [(unquote(raw["name"]), decode_node(raw)) for raw in folder.kept]
+        nodes.sort(key=lambda pair: pair[0])
+        return self._writer.add(BlobType.TREE, encode_tree([encode_node(node) for _, node in nodes]))
+
+    def _note(self, path: bytes, error: OSError) -> None:
+        self.problems.append(Problem(os.fsdecode(path), 0, error.strerror or str(error)))
+
+
+def _subtree(raw: dict[str, Any]) -> bytes | None:
+    try:
+        return decode_subtree(raw)
+    except (ValueError, TypeError, RepositoryError):
+        return None
+
+
+def _virtual_stat(path: bytes) -> os.stat_result:
+    """Of the real folder where there is one; a stream's folders may exist nowhere else."""
+    try:
+        info = os.stat(path)
+        if stat.S_ISDIR(info.st_mode):
+            return info
+    except OSError:
+        pass
+    now = time.time_ns()
+    fields = (stat.S_IFDIR | VIRTUAL_MODE, 0, 0, 1, os.getuid(), os.getgid(), 0, 0, 0, 0)
+    return os.stat_result(fields, {f"st_{which}time_ns": now for which in "amc"})
+
+
+def _is_cache(path: bytes) -> bool:
+    try:
+        with open(path + b"/" + CACHE_TAG, "rb") as tag:
+            return tag.read(len(CACHE_SIGNATURE)) == CACHE_SIGNATURE
+    except OSError:
+        return False
