@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sentinel.model import Packet
+from sentinel.protocol.checksum import Automatic
 from sentinel.protocol.decode import Decoder
+from sentinel.protocol.defrag import Defragmenter
 from sentinel.protocol.flow import TCP, UDP, FlowTable
 from sentinel.protocol.options import read_options
 from sentinel.protocol.session import ACK, FIN, RST, SYN, Session, State
@@ -38,6 +40,8 @@ class NetworkParser:
         found = read_options(settings, options or {})
         self.apps = apps
         self.decoder = Decoder(found.decode)
+        self.defrag = Defragmenter(settings.fragments, found.stream.policy)
+        self.checksums = Automatic(enabled=found.checksums)
         self.flows = FlowTable(settings.flows, self._reusable, use_vlan=found.use_vlan)
         self.streams = Streams(found.stream, apps, self._turn_around)
         self.midstream = found.stream.midstream or found.stream.async_oneside
@@ -58,11 +62,18 @@ class NetworkParser:
     def _frame(self, packet: Packet, link_type: int, tag: int) -> Iterator[Packet]:
         self.packets += 1
         self.last_time = max(self.last_time, packet.time)
+        self.checksums.count()
         for inner in self.decoder.frame(packet, link_type, tag=tag):
             yield from self._packet(inner)
         yield from self._packet(packet)
 
     def _packet(self, packet: Packet) -> Iterator[Packet]:
+        if packet.fragment:
+            whole = self.defrag.add(packet)
+            if whole is not None:
+                for inner in self.decoder.again(whole):
+                    yield from self._packet(inner)
+                yield from self._packet(whole)
         if not packet.flowable:
             yield packet
             return
@@ -99,6 +110,9 @@ class NetworkParser:
         session: Session | None = flow.stream_state
         if session is not None and session.state >= State.ESTABLISHED:
             packet.established = True
+        if not self.checksums.accepts(packet):
+            yield packet
+            return
         self.streams.packet(packet)
         session = flow.stream_state
         self._take_events(packet, flow)

@@ -10,6 +10,13 @@ Invariant: blocks are sorted, never touch or overlap, and hold exactly the bytes
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Wins = Callable[[int, int, int, int], bool]
 
 BSD, WINDOWS, OLD_LINUX, LINUX, SOLARIS, HPUX10, HPUX11, IRIX, MACOS, VISTA, WINDOWS2K3, FIRST, LAST = (
     *("bsd", "windows", "old-linux", "linux", "solaris", "hpux10", "hpux11", "irix", "macos"),
@@ -51,11 +58,9 @@ class Reassembly:
     def held_bytes(self) -> int:
         return sum(len(data) for _, data in self.blocks)
 
-    def insert(self, start: int, payload: bytes, policy: str) -> bool:
-        """Add a segment; False when all of it lies before what was already used up."""
+    def insert(self, start: int, payload: bytes, policy: str, wins: Wins | None = None) -> bool:
+        """Add a segment; True when an overlap had other bytes. `wins` replaces the policy."""
         end = start + len(payload)
-        if end <= self.base:
-            return False
         if start >= self.edge:  # the common case: nothing to argue about
             self.segments.append((start, end))
             self.edge = end
@@ -64,25 +69,33 @@ class Reassembly:
                 blocks[-1][1].extend(payload)
             else:
                 blocks.append((start, bytearray(payload)))
-            return True
+            return False
         chosen = bytearray(payload)
-        self._apply_policy(start, end, chosen, policy)
+        differs = self._keep_old(start, end, chosen, wins or partial(new_wins, policy))
         position = bisect_right(self.segments, (start, end))
         if not (position and self.segments[position - 1] == (start, end)):
             self.segments.insert(position, (start, end))
         self.edge = max(self.edge, end)
         cut = max(0, self.base - start)
         self._write(start + cut, chosen[cut:])
-        return True
+        return differs
 
-    def _apply_policy(self, start: int, end: int, chosen: bytearray, policy: str) -> None:
-        """Put the old bytes back wherever the old copy wins."""
+    def _keep_old(self, start: int, end: int, chosen: bytearray, wins: Wins) -> bool:
+        """Put the old bytes back wherever the old copy wins; were there any that differ?"""
+        differs = False
         for old_start, old_end in self.segments:
             if old_start >= end:
                 break
             low, high = max(start, old_start, self.base), min(end, old_end)
-            if low < high and not new_wins(policy, start, end, old_start, old_end):
-                chosen[low - start : high - start] = self.read(low, high)
+            if low >= high:
+                continue
+            old = self.read(low, high)
+            if chosen[low - start : high - start] == old:
+                continue
+            differs = True
+            if not wins(start, end, old_start, old_end):
+                chosen[low - start : high - start] = old
+        return differs
 
     def read(self, low: int, high: int) -> bytes:
         """Bytes [low, high) that are known to lie in one block."""

@@ -45,7 +45,17 @@ class Side:
     """What one host sends. `window` and `wscale` are what the other host granted it."""
 
     __slots__ = (
-        *("app_progress", "base_offset", "base_seq", "data", "depth_reached", "eof_sent", "isn", "keepalive"),
+        *(
+            "app_progress",
+            "base_offset",
+            "base_seq",
+            "data",
+            "depth_reached",
+            "eof_sent",
+            "gap_at_start",
+            "isn",
+            "keepalive",
+        ),
         *("last_ack", "last_packet_time", "last_timestamp", "minimum_inspect", "next_seq", "next_win"),
         *(
             "no_reassembly",
@@ -74,7 +84,7 @@ class Side:
         self.data = Reassembly()
         self.app_progress = self.raw_progress = self.minimum_inspect = 0
         self.no_reassembly = self.depth_reached = self.trigger_raw = False
-        self.raw_disabled = self.stop_raw = self.eof_sent = False
+        self.raw_disabled = self.stop_raw = self.eof_sent = self.gap_at_start = False
 
     def begin(self, isn: int) -> None:
         """The stream's data begin after `isn`."""

@@ -47,6 +47,9 @@ class StreamOptions:
     policy: Callable[[bytes], str] = field(default=lambda _address: WINDOWS)
 
 
+# Suricata reassembles these to the end, whatever the depth (smb.stream-depth: 0)
+UNLIMITED = frozenset({"smb"})
+
 STATES: dict[State, Callable[[Streams, Packet, Session], bool]] = {
     State.SYN_SENT: handshake.syn_sent,
     State.SYN_RECV: handshake.syn_received,
@@ -194,9 +197,12 @@ class Streams:
         start = side.offset(seq & MASK)
         payload = packet.data[packet.payload_start : packet.payload_start + size]
         before = side.data.held_bytes if side.data.edge > start else -1
-        if not side.data.insert(start, payload, side.receiver):
+        if start + size <= side.data.base:
             event(packet, "reassembly_segment_before_base_seq")
-        elif before < 0:
+            return
+        if side.data.insert(start, payload, side.receiver):
+            event(packet, "reassembly_overlap_different_data")
+        if before < 0:
             self.held_bytes += size
         else:
             self.held_bytes += side.data.held_bytes - before
@@ -204,6 +210,9 @@ class Streams:
     def _within_depth(self, side: Side, packet: Packet) -> int:
         """How much of the payload lies within the depth that is reassembled at all."""
         size, depth = length(packet), self.options.depth
+        assert packet.flow is not None
+        if packet.flow.app_proto in UNLIMITED:
+            return size
         if depth == 0:
             return size
         if side.depth_reached:
@@ -228,7 +237,7 @@ class Streams:
         while True:
             found, hole = data.contiguous(side.app_progress)
             if hole:
-                if not self._is_gap(session, side):
+                if not self._is_gap(session, side) or self._undecided(side, packet):
                     return
                 gap += hole
                 side.app_progress += hole
@@ -244,6 +253,19 @@ class Streams:
             if not found or done or session.app_disabled:
                 return
             gap = 0
+
+    def _undecided(self, side: Side, packet: Packet) -> bool:
+        """While the protocol is unknown, Suricata waits at a gap, or at the stream's start tells it twice."""
+        assert packet.flow is not None
+        if packet.flow.app_proto:
+            return False
+        if side.app_progress:
+            return True
+        if side.gap_at_start:
+            return False
+        side.gap_at_start = True
+        event(packet, "reassembly_seq_gap")
+        return True
 
     def _available(self, session: Session, side: Side, packet: Packet, size: int) -> int:
         open_or_reset = session.state < State.CLOSED or session.closed_by_rst
