@@ -255,8 +255,16 @@ class _FigureCollector:
         return families.values()
 
 
+CLIENT_SECONDS = 10.0  # a client that is silent for so long is dropped
+
+
 class Server:
+    """A running endpoint. Handshakes are made in the client's own thread: a silent client must not stop the others."""
+
     def __init__(self, server: Any, thread: Any) -> None:
+        handler = server.RequestHandlerClass
+        server.RequestHandlerClass = type("PatientHandler", (handler,), {"timeout": CLIENT_SECONDS})
+        server.socket.do_handshake_on_connect = False
         self.port = int(server.server_address[1])
         self._server, self._thread = server, thread
 
