@@ -9,6 +9,7 @@ Names follow Prometheus' rules: unit suffix, `_total` for counters, bounded labe
 from __future__ import annotations
 
 import os
+import ssl
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -264,7 +265,8 @@ class Server:
     def __init__(self, server: Any, thread: Any) -> None:
         handler = server.RequestHandlerClass
         server.RequestHandlerClass = type("PatientHandler", (handler,), {"timeout": CLIENT_SECONDS})
-        server.socket.do_handshake_on_connect = False
+        if isinstance(server.socket, ssl.SSLSocket):
+            server.socket.do_handshake_on_connect = False
         self.port = int(server.server_address[1])
         self._server, self._thread = server, thread
 
