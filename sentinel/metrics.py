@@ -121,7 +121,7 @@ rules_info = Gauge(
 )
 
 # --- firewall ---------------------------------------------------------------------------------------------------
-bans = Counter("sentinel_firewall_bans_total", "Decisions about bans.", ("outcome",))
+bans = Counter("sentinel_firewall_ban_decisions_total", "Decisions about bans.", ("outcome",))
 bans_live = Gauge("sentinel_firewall_bans", "Bans that are in force now.")
 firewall_applies = Counter(
     "sentinel_firewall_applies_total", "Policies applied, by how it ended.", ("result",)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK_BYTES = 1 << 20  # a batch: large enough that NumPy's cost per call vanishes, small enough for the cache
-LONGEST_LINE = 256 * 1024  # nginx's largest request line and headers are 32 KiB; beyond this it is no log line
+LONGEST_LINE = (
+    256 * 1024
+)  # nginx's largest request line and headers are 32 KiB; beyond this it is no log line
 NEWLINE = b"\n"
 ARCHIVES: tuple[tuple[bytes, Callable[[BinaryIO], BinaryIO]], ...] = (
     (b"\x1f\x8b", lambda file: cast("BinaryIO", gzip.GzipFile(fileobj=file))),
@@ -88,7 +90,7 @@ def read_file(path: Path, *, progress: Callable[[int], None] | None = None) -> I
     cutter = LineCutter()
     try:
         with path.open("rb") as stored:
-            for data in _decoded(_opened(stored)):
+            for data in _decoded(open_archive(stored)):
                 batch = cutter.cut_lines(data, str(path))
                 if batch is not None:
                     yield batch
@@ -102,7 +104,8 @@ def read_file(path: Path, *, progress: Callable[[int], None] | None = None) -> I
         yield last
 
 
-def _opened(stored: BinaryIO) -> BinaryIO:
+def open_archive(stored: BinaryIO) -> BinaryIO:
+    """The file itself, or what it holds when it is an archive (by its first bytes)."""
     head = stored.read(6)
     stored.seek(0)
     for magic, opener in ARCHIVES:
@@ -124,9 +127,14 @@ def _decoded(file: BinaryIO) -> Iterator[bytes]:
         data = file.read(CHUNK_BYTES)
 
 
-def _shorten(data: bytes, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[bytes, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _shorten(
+    data: bytes, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> tuple[bytes, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Lines cut at LONGEST_LINE."""
-    rows = [data[a : min(b, a + LONGEST_LINE - 1)] for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
+    rows = [
+        data[a : min(b, a + LONGEST_LINE - 1)]
+        for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    ]
     rows = [row if row.endswith(NEWLINE) else row + NEWLINE for row in rows]
     ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
     return b"".join(rows), np.concatenate([np.zeros(1, np.int64), ends])

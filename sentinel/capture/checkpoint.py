@@ -1,0 +1,97 @@
+"""Exactly once over kill -9: where each log stands and how long the journal is, in one transaction.
+
+A batch's alerts are appended to the journal first, then its position and the journal's length are committed
+together. At start the journal is cut to the recorded length: alerts of a batch that was never committed go, and
+because its position was not committed either, its lines are read and written again. Either both happened or neither.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sentinel.capture.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from sentinel.capture.tail import Tail
+    from sentinel.model import Alert
+    from sentinel.state import State
+
+FILE_KEY = "log:"  # checkpoint rows of files, of patterns that were followed before, and of the journal
+PATTERN_KEY = "log-pattern:"
+JOURNAL_KEY = "log-journal:"
+
+
+class Journal(Protocol):
+    """What the log plane asks of the journal it alone writes."""
+
+    path: Path
+
+    def append(self, alerts: Sequence[Alert]) -> int: ...
+
+    def length(self) -> int: ...
+
+    def truncate(self, length: int) -> None: ...
+
+    def sync(self) -> None: ...
+
+
+class Checkpoint:
+    """Stores positions; `resume` first, then `commit` once for each batch."""
+
+    def __init__(self, state: State, journal: Journal) -> None:
+        self._state = state
+        self._journal = journal
+
+    def resume(self) -> tuple[dict[str, Any], frozenset[str]]:
+        """Cut the journal to what was committed; the positions and the patterns known before."""
+        record = self._state.checkpoint(JOURNAL_KEY + str(self._journal.path))
+        if isinstance(record, dict) and record.get("inode") == self._inode():
+            self._journal.truncate(int(record["length"]))
+        rows = self._state.read("SELECT source, position FROM checkpoint WHERE source LIKE 'log%:%'")
+        stored = {row["source"]: json.loads(row["position"]) for row in rows}
+        positions = {
+            key.removeprefix(FILE_KEY): value for key, value in stored.items() if key.startswith(FILE_KEY)
+        }
+        begun = {key.removeprefix(PATTERN_KEY) for key in stored if key.startswith(PATTERN_KEY)}
+        return positions, frozenset(begun)
+
+    def begin(self, tail: Tail) -> None:
+        """Remember what is followed and from where, before the first line: a kill now loses nothing."""
+        positions = {FILE_KEY + path: position.to_json() for path, position in tail.positions().items()}
+        patterns = {PATTERN_KEY + pattern: True for pattern in tail.patterns}
+        self._save({**positions, **patterns}, self._journal.length())
+
+    def commit(self, source: str, position: object, alerts: Sequence[Alert]) -> None:
+        """After a batch: its alerts into the journal, then its position and the journal's length."""
+        length = self._journal.append(alerts)
+        if alerts:
+            self._journal.sync()
+        value = position.to_json() if isinstance(position, Position) else position
+        self._save({FILE_KEY + source: value}, length)
+
+    def _save(self, rows: dict[str, Any], length: int) -> None:
+        rows[JOURNAL_KEY + str(self._journal.path)] = {"inode": self._inode(), "length": length}
+        now = time.time_ns()
+        with self._state.write() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)",
+                [(source, json.dumps(value), now) for source, value in rows.items()],
+            )
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """Positions of files that are no longer followed."""
+        with self._state.write() as connection:
+            connection.executemany(
+                "DELETE FROM checkpoint WHERE source = ?", [(FILE_KEY + source,) for source in sources]
+            )
+
+    def _inode(self) -> int:
+        try:
+            return self._journal.path.stat().st_ino
+        except OSError:
+            return 0
