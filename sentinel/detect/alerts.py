@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sentinel.model import Packet, Transaction
 
 _NAMES = {1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "IPv6-ICMP", 132: "SCTP"}
-_BLOCKING = {"drop", "reject", "rejectsrc", "rejectdst", "rejectboth"}
+BLOCKING = {"drop", "reject", "rejectsrc", "rejectdst", "rejectboth"}
 
 
 def address_text(packed: bytes) -> str:

@@ -28,8 +28,10 @@ def _address(text: str) -> bytes:
 
 
 def _any_address(text: str) -> bytes:
-    packed = ipaddress.ip_address(text).packed
-    return b"\0" * 12 + packed if len(packed) == 4 else packed
+    """An IPv4 address mapped into IPv6 is that IPv4 address."""
+    address = ipaddress.ip_address(text)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped.packed if mapped is not None else address.packed
 
 
 _READERS: dict[str, Callable[[str], bytes]] = {
@@ -49,8 +51,6 @@ def member(kind: str, data: bytes) -> bytes:
         return hashlib.md5(data, usedforsecurity=False).digest()
     if kind == "sha256" and len(data) != 32:
         return hashlib.sha256(data).digest()
-    if kind in {"ip", "ipv6"} and len(data) == 4:
-        return b"\0" * 12 + data
     return data
 
 

@@ -26,7 +26,7 @@ DEFAULT_SEVERITY = 3  # of rules without priority and classtype
 _IP_ONLY_CHECKS = {"flowbits", "hostbits", "xbits", "iprep"}
 _PACKET_ONLY_CHECKS = {
     "tcp.flags", "tcp.seq", "tcp.ack", "tcp.window", "ttl", "id", "tos", "fragbits", "fragoffset", "ipopts", "itype",
-    "icode", "icmp_id", "icmp_seq", "dsize", "sameip", "checksum", "tcp.mss", "icmpv6.mtu",
+    "icode", "icmp_id", "icmp_seq", "dsize", "sameip", "checksum", "tcp.mss", "icmpv6.mtu", "ip_proto", "rpc", "geoip",
 }  # fmt: skip
 _RELATIVE = (Content, Pcre)
 
@@ -114,6 +114,13 @@ class Draft:
             self.base64.append(match)
             return
         section = self.current or self.section(PAYLOAD)
+        if (
+            self.current is None
+            and self.last is not None
+            and is_relative(match)
+            and not isinstance(match, _RELATIVE)
+        ):
+            section = self.last  # after a content modifier: relative to what that content found
         section.matches.append(match)
         self.last = section
 
@@ -203,7 +210,7 @@ class Draft:
             destination_ports=self.header.destination_ports,
             both_ways=self.header.both_ways,
             directions=directions,
-            mode=self._mode(payload),
+            mode=self._mode(payload, sections),
             checks=tuple(self.checks),
             payload=payload,
             packet_parts=tuple(
@@ -217,6 +224,7 @@ class Draft:
             stateful=stateful,
             fast=fast,
             keywords=frozenset(self.keywords),
+            bound=self._bound(sections),
             sets=tuple((name, kind, file) for name, (kind, file) in self.sets.items()),
         )
 
@@ -256,21 +264,26 @@ class Draft:
             raise ValueError("a keyword's direction contradicts flow")
         return (to_server and not only_client, to_client and not only_server)
 
-    def _mode(self, payload: tuple[Match, ...]) -> str:
-        forced = PROTOCOLS[self.header.protocol].mode
-        if forced:
-            return forced
-        if PROTOCOLS[self.header.protocol].ip_protocols not in {None, frozenset({TCP})} or not payload:
-            stream = TCP in (PROTOCOLS[self.header.protocol].ip_protocols or ())
-            if not stream or not payload:
-                return "packet"
+    def _mode(self, payload: tuple[Match, ...], sections: list[Section]) -> str:
+        """What payload matches look at. Keywords about one packet's headers bind a rule to packets."""
+        protocol = PROTOCOLS[self.header.protocol]
+        if protocol.mode:
+            return protocol.mode
+        if not payload or TCP not in (protocol.ip_protocols or ()):
+            return "packet"
         if "only_stream" in self.flow:
             return "stream"
-        if "no_stream" in self.flow or any(check.name == "dsize" for check in self.checks):
+        if "no_stream" in self.flow or self._bound(sections):
             return "packet"
         bounded = any(isinstance(m, Content) and (m.depth is not None or m.offset) for m in payload)
         sized = any(check.name == "stream_size" for check in self.checks)
         return "both" if bounded or sized else "reassembled"
+
+    def _bound(self, sections: list[Section]) -> bool:
+        """A keyword about one packet's headers."""
+        if any(check.name in _PACKET_ONLY_CHECKS for check in self.checks):
+            return True
+        return any(s.buffer in BUFFERS and BUFFERS[s.buffer].packet for s in sections)
 
     def _parts(
         self, sections: list[Section], direction: int, directions: tuple[bool, bool]

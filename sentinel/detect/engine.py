@@ -8,31 +8,42 @@ In: Packets with flow, stream and transactions as they are at that packet. Out: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sentinel.detect.alerts import make_alert
+from sentinel.detect.alerts import BLOCKING, make_alert
 from sentinel.detect.checks import CHECKS
 from sentinel.detect.groups import Groups
 from sentinel.detect.header import application_fits, header_fits
 from sentinel.detect.packet_buffers import packet_view
 from sentinel.detect.readers import BodyLimits, Reader
 from sentinel.detect.state import Memory, state_of
+from sentinel.detect.thresholds import Thresholds, Verdict
 from sentinel.detect.transactions import TransactionInspector
 from sentinel.detect.verify import holds
 from sentinel.detect.view import Scope, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from sentinel.detect.rule import Rule
-    from sentinel.detect.thresholds import Thresholds
     from sentinel.model import Alert, Packet, Transaction
 
 TCP = 6
 ALERTS_PER_PACKET = 15  # Suricata's packet-alert-max
 
-Hit = tuple[int, "Transaction | None"]
+
+class Hit(NamedTuple):
+    number: int
+    tx: Transaction | None = None
+    stream: bool = False  # found in reassembled data, so it speaks for the flow
+
+
+def whole_flow(rule: Rule) -> bool:
+    """Whether the rule's header alone speaks for a flow: addresses, or nothing but the application."""
+    lone_application = (
+        bool(rule.applications) and not rule.payload and rule.mode == "packet" and not rule.bound
+    )
+    return rule.ip_only or lone_application
 
 
 class Engine:
@@ -63,19 +74,19 @@ class Engine:
         if packet.no_packet_inspect:
             return []
         flow = packet.flow
-        if flow is not None and state_of(flow).passed:
+        if flow is not None and state_of(flow).settled:
             return []
-        hits: list[Hit] = [(number, None) for number in self._packet_hits(packet)]
+        hits = self._packet_hits(packet)
         if flow is not None and flow.transactions and (packet.proto != TCP or packet.stream_established):
             for number, tx in self._transactions.inspect(packet):
                 self._memory.apply(packet, self.rules[number].post)
-                hits.append((number, tx))
+                hits.append(Hit(number, tx))
         return self._finalize(packet, hits) if hits else []
 
     # --- packet rules ----------------------------------------------------------------------------------------
-    def _packet_hits(self, packet: Packet) -> Iterable[int]:
+    def _packet_hits(self, packet: Packet) -> list[Hit]:
         groups = self._groups
-        found: list[int] = []
+        found: list[Hit] = []
         for number in groups.ip_only if self._first(packet) else ():
             self._try(number, packet, found)
         candidates: set[int] = set(groups.header_only)
@@ -93,11 +104,12 @@ class Engine:
             self._try(number, packet, found)
         return found
 
-    def _try(self, number: int, packet: Packet, found: list[int]) -> None:
+    def _try(self, number: int, packet: Packet, found: list[Hit]) -> None:
         rule = self.rules[number]
-        if self._admits(rule, packet) and self._payload_fits(rule, packet):
+        scope = self._scope(packet)
+        if self._admits(rule, packet, scope) and self._payload_fits(rule, packet, scope):
             self._memory.apply(packet, rule.post)
-            found.append(number)
+            found.append(Hit(number, stream=bool(rule.payload) and packet.stream_data is not None))
 
     def _first(self, packet: Packet) -> bool:
         """IP-only rules are judged for the first packet of each direction of a flow."""
@@ -110,30 +122,29 @@ class Engine:
         seen[packet.direction] = True
         return first
 
-    def _admits_transaction(self, rule: Rule, packet: Packet) -> bool:
-        return header_fits(rule, packet) and self._checks_hold(rule, packet)
+    def _admits_transaction(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
+        return header_fits(rule, packet) and self._checks_hold(rule, packet, scope)
 
-    def _admits(self, rule: Rule, packet: Packet) -> bool:
-        return (
-            header_fits(rule, packet) and application_fits(rule, packet) and self._checks_hold(rule, packet)
-        )
+    def _admits(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
+        if not header_fits(rule, packet) or not application_fits(rule, packet):
+            return False
+        return self._checks_hold(rule, packet, scope)
 
-    def _checks_hold(self, rule: Rule, packet: Packet) -> bool:
+    def _checks_hold(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         for check in rule.checks:
             if not CHECKS[check.name](packet, self._memory, *check.args):
                 return False
         for part in rule.packet_parts:
             view = packet_view(packet, part)
-            if view is None or not holds(part.matches, view, self._scope(packet)):
+            if view is None or not holds(part.matches, view, scope):
                 return False
         return True
 
-    def _payload_fits(self, rule: Rule, packet: Packet) -> bool:
+    def _payload_fits(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         if not rule.payload:
             return True
         if packet.no_payload_inspect:
             return False
-        scope = self._scope(packet)
         if rule.mode in {"reassembled", "both", "stream"} and packet.proto == TCP:
             if packet.stream_data and holds(rule.payload, View(packet.stream_data), scope):
                 return True
@@ -147,20 +158,20 @@ class Engine:
 
     # --- alerts ----------------------------------------------------------------------------------------------
     def _finalize(self, packet: Packet, hits: list[Hit]) -> list[Alert]:
-        hits.sort(key=lambda hit: (hit[0], hit[1].index if hit[1] else -1))
+        hits.sort(key=lambda hit: (hit.number, hit.tx.index if hit.tx else -1))
         alerts: list[Alert] = []
-        queued = [
-            hit for hit in hits if not self.rules[hit[0]].noalert or self.rules[hit[0]].action == "pass"
-        ]
-        for number, tx in queued[: self._limit]:
-            rule = self.rules[number]
-            if not self._thresholds.allows(rule, packet):
+        queued = [hit for hit in hits if not self.rules[hit.number].noalert]
+        for hit in queued[: self._limit]:
+            rule = self.rules[hit.number]
+            verdict = self._thresholds.verdict(rule, packet)
+            if verdict is Verdict.HIDE:
                 continue
-            if rule.action == "pass":
-                if packet.flow is not None and (
-                    rule.ip_only or rule.stateful or rule.payload or rule.applications
-                ):
-                    state_of(packet.flow).passed = True
-                break
-            alerts.append(make_alert(rule, packet, tx, self._host))
+            passing = rule.action == "pass" or verdict is Verdict.PASS
+            if rule.action == "pass" and "alert" in rule.keywords or not passing:
+                alerts.append(make_alert(rule, packet, hit.tx, self._host))
+            if passing or rule.action in BLOCKING:
+                if packet.flow is not None and (hit.tx is not None or hit.stream or whole_flow(rule)):
+                    state_of(packet.flow).settled = True
+                if passing:
+                    break
         return alerts

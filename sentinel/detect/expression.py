@@ -16,6 +16,10 @@ import regex
 from sentinel import metrics
 
 TIME_LIMIT_SECONDS = 0.05  # one search; a sane one takes microseconds
+# A quantifier, or what must not be taken for one: escapes, classes, the '?' of a group.
+_QUANTIFIER = regex.compile(
+    rb"\\.|\[\^?\]?(?:\\.|[^\]])*\]|\(\?|(?P<q>[*+?]|\{\d+(?:,\d*)?\})(?P<lazy>\?)?", regex.DOTALL
+)
 _FLAGS = {"i": regex.IGNORECASE, "s": regex.DOTALL, "m": regex.MULTILINE, "x": regex.VERBOSE}
 
 
@@ -41,7 +45,7 @@ def compile_expression(pattern: bytes, flags: str) -> Expression:
     if "E" in flags:  # $ matches at the very end only
         pattern = _dollar_end(pattern)
     if "G" in flags:
-        raise ValueError("the G (ungreedy) flag is not supported")
+        pattern = _ungreedy(pattern)
     combined = sum(_FLAGS[letter] for letter in set(flags) if letter in _FLAGS)
     try:
         with warnings.catch_warnings():
@@ -52,6 +56,13 @@ def compile_expression(pattern: bytes, flags: str) -> Expression:
     except (regex.error, RecursionError, OverflowError) as error:
         raise ValueError(f"{error}") from None
     return Expression(compiled, anchored="A" in flags)
+
+
+def _ungreedy(pattern: bytes) -> bytes:
+    """PCRE's U: quantifiers are lazy, and greedy with a '?' after them."""
+    return _QUANTIFIER.sub(
+        lambda found: found[0] if not found["q"] else found["q"] + (b"" if found["lazy"] else b"?"), pattern
+    )
 
 
 def _dollar_end(pattern: bytes) -> bytes:

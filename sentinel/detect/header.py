@@ -46,6 +46,6 @@ def _back(rule: Rule, packet: Packet) -> bool:
 def _ports(rule: Rule, packet: Packet, source: int, destination: int) -> bool:
     if rule.source_ports.everything and rule.destination_ports.everything:
         return True
-    if packet.proto not in WITH_PORTS or not packet.l4 or packet.fragment:
+    if packet.proto not in WITH_PORTS or packet.fragment or not (packet.l4 or packet.pseudo):
         return False
     return source in rule.source_ports and destination in rule.destination_ports

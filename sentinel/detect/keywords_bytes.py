@@ -209,8 +209,6 @@ def _base64_decode(draft: Draft, value: str | None) -> None:
     given = {key: rest for key, _, rest in (word.partition(" ") for word in words(value))} if value else {}
     if set(given) - {"bytes", "offset", "relative"}:
         raise ValueError(f"unknown option in {value}")
-    if draft.current is not None and draft.current.transforms:
-        raise ValueError("cannot follow a transform")
     draft.add(
         Base64Decode(integer(given.get("bytes", "0")), integer(given.get("offset", "0")), "relative" in given)
     )

@@ -36,6 +36,18 @@ def _transport(number: int) -> Callable[[Packet], bytes | None]:
     return header
 
 
+def _icmp4(packet: Packet) -> bytes | None:
+    """Eight bytes; router advertisements and time stamps have more (RFC 1256, RFC 792)."""
+    if packet.proto != 1 or not packet.l4:
+        return None
+    data, at, size = packet.data, packet.l4, 8
+    if packet.icmp_type == 9:
+        size += data[at + 4] * data[at + 5] * 4
+    elif packet.icmp_type in {13, 14}:
+        size += 12
+    return data[at : min(at + size, packet.payload_end)]
+
+
 def _udp(packet: Packet) -> bytes | None:
     return packet.data[packet.l4 : packet.l4 + 8] if packet.proto == 17 and packet.l4 else None
 
@@ -49,7 +61,7 @@ _BUFFERS: dict[str, Callable[[Packet], bytes | None]] = {
     "ipv6.hdr": _ipv6,
     "tcp.hdr": _transport(6),
     "udp.hdr": _udp,
-    "icmpv4.hdr": _transport(1),
+    "icmpv4.hdr": _icmp4,
     "icmpv6.hdr": _icmp6,
     "ip.src": lambda packet: packet.src or None,
     "ip.dst": lambda packet: packet.dst or None,

@@ -40,9 +40,8 @@ _BODIES = ("http.request_body", "http.response_body")
 class TxState:
     """What detection knows of one transaction."""
 
-    flags: dict[int, int] = field(
-        default_factory=dict
-    )  # rule -> bits of its matched parts, DONE when finished
+    # Of each direction: rule -> bits of its matched parts, DONE when finished.
+    flags: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
     scanned: dict[tuple[int, Key], Any] = field(default_factory=dict)  # value a matcher has seen already
     inspected: dict[str, int] = field(default_factory=dict)  # bytes of each body looked at
     views: dict[tuple[int, Key], tuple[Any, list[View]]] = field(default_factory=dict)

@@ -214,6 +214,7 @@ class Rule(NamedTuple):
     stateful: bool  # inspected once per transaction
     fast: FastPattern | None
     keywords: frozenset[str]
+    bound: bool = False  # has a keyword about one packet's headers
     sets: tuple[tuple[str, str, str], ...] = ()  # data sets it uses: name, type, file
 
     @property

@@ -30,7 +30,7 @@ class FlowState:
     integers: dict[str, int] = field(default_factory=dict)
     variables: dict[str, bytes] = field(default_factory=dict)
     ip_only: list[bool] = field(default_factory=lambda: [False, False])
-    passed: bool = False
+    settled: bool = False  # a pass or drop rule decided about the whole flow
 
 
 def state_of(flow: Flow) -> FlowState:

@@ -6,6 +6,7 @@ start at the first match and are closed at both ends.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 ENTRY_LIMIT = 100_000  # (rule, tracked address) pairs
 SECOND = 1_000_000_000
+
+
+class Verdict(enum.Enum):
+    WRITE = "write"
+    HIDE = "hide"
+    PASS = "pass"  # noqa: S105 - rate_filter turned the rule into a pass rule
 
 
 @dataclass(slots=True)
@@ -55,12 +62,12 @@ class Thresholds:
             else:
                 self._override.setdefault(key, each.threshold)
 
-    def allows(self, rule: Rule, packet: Packet) -> bool:
+    def verdict(self, rule: Rule, packet: Packet) -> Verdict:
         keys = ((rule.gid, rule.sid), (rule.gid, 0), (0, 0))
         if self._suppress and any(
             _suppressed(threshold, packet) for key in keys for threshold in self._suppress.get(key, ())
         ):
-            return False
+            return Verdict.HIDE
         thresholds = rule.thresholds
         if self._override:
             exact = self._override.get(keys[0])
@@ -70,32 +77,57 @@ class Thresholds:
                 thresholds = tuple(t for t in (self._override.get(key) for key in keys[1:]) if t is not None)[
                     :1
                 ]
-        return all(self._count(rule, threshold, packet) for threshold in thresholds)
+        for threshold in thresholds:
+            found = self._count(rule, threshold, packet)
+            if found is not Verdict.WRITE:
+                return found
+        return Verdict.WRITE
 
-    def _count(self, rule: Rule, threshold: Threshold, packet: Packet) -> bool:
+    def _count(self, rule: Rule, threshold: Threshold, packet: Packet) -> Verdict:
         key = (rule.gid, rule.sid, _tracked(threshold.track, packet))
         entry = self._entries.get(key)
         now = packet.time
+        fresh = entry is None
         if entry is None:
             self._entries[key] = entry = _Entry(now)
             if len(self._entries) > ENTRY_LIMIT:
                 self._entries.popitem(last=False)
                 metrics.detect_evictions.inc(table="thresholds")
-        elif now <= entry.since + threshold.seconds * SECOND:
+        if threshold.kind == "rate_filter":
+            return _rate(entry, threshold, now, fresh=fresh)
+        if not fresh and now <= entry.since + threshold.seconds * SECOND:
             entry.count += 1
-        else:
+        elif not fresh:
             entry.since, entry.count = now, 1
         self._entries.move_to_end(key)
-        if threshold.kind == "threshold" and entry.count >= threshold.count:
-            entry.count = 0
-            return True
-        return {
+        reached = {
             "limit": entry.count <= threshold.count,
-            "threshold": False,
+            "threshold": entry.count >= threshold.count,
             "both": entry.count == threshold.count,
             "detection_filter": entry.count > threshold.count,
-            "rate_filter": True,
         }[threshold.kind]
+        if reached and threshold.kind == "threshold":
+            entry.count = 0
+        return Verdict.WRITE if reached else Verdict.HIDE
+
+
+def _rate(entry: _Entry, threshold: Threshold, now: int, *, fresh: bool) -> Verdict:
+    """Once there are too many, the new action holds for `timeout` seconds (0: until the interval ends)."""
+    changed = Verdict.PASS if threshold.action == "pass" else Verdict.WRITE
+    if entry.until:
+        if now <= entry.until:
+            return changed
+        entry.until = 0
+    if fresh:
+        return Verdict.WRITE
+    if now > entry.since + threshold.seconds * SECOND:
+        entry.since, entry.count = now, 1
+        return Verdict.WRITE
+    entry.count += 1
+    if entry.count < threshold.count:
+        return Verdict.WRITE
+    entry.until = now + threshold.timeout * SECOND
+    return changed
 
 
 def _suppressed(threshold: Threshold, packet: Packet) -> bool:

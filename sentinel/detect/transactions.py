@@ -35,7 +35,7 @@ class TransactionInspector:
         self,
         groups: Groups,
         reader: Reader,
-        admits: Callable[[Rule, Packet], bool],
+        admits: Callable[[Rule, Packet, Scope], bool],
         scope: Callable[[Packet], Scope],
     ) -> None:
         self._groups = groups
@@ -60,7 +60,8 @@ class TransactionInspector:
 
     def _candidates(self, tx: Transaction, direction: int, state: TxState) -> set[int]:
         groups = self._groups
-        found: set[int] = {number for number, flags in state.flags.items() if flags != DONE}
+        known = state.flags[direction]
+        found: set[int] = {number for number, flags in known.items() if flags != DONE}
         for protocol in (tx.protocol, ANY_APPLICATION):
             if protocol in groups.always:
                 found.update(groups.always[protocol][direction])
@@ -70,7 +71,7 @@ class TransactionInspector:
                     state.scanned[direction, key] = views
                     for view in views:
                         found |= matcher.scan(view)
-        return {number for number in found if state.flags.get(number) != DONE}
+        return {number for number in found if known.get(number) != DONE}
 
     def _judge(
         self, number: int, packet: Packet, tx: Transaction, state: TxState, stream: dict[int, bool]
@@ -80,27 +81,28 @@ class TransactionInspector:
         parts = rule.parts[direction]
         if not parts or (rule.applications and tx.protocol not in rule.applications):
             return False
-        flags = state.flags.get(number)
+        known = state.flags[direction]
+        flags = known.get(number)
+        scope = self._scope(packet)
         if flags is None:
-            if not self._admits(rule, packet):
+            if not self._admits(rule, packet, scope):
                 return False
             flags = 0
-        scope = self._scope(packet)
         for i, part in enumerate(parts):
-            bit = 1 << (i + 16 * direction)
+            bit = 1 << i
             if flags & bit:
                 continue
             if not self._part(part, tx, direction, scope):
-                state.flags[number] = flags
+                known[number] = flags
                 return False
             flags |= bit
         if rule.payload and not flags & STREAM_BIT:
             if number not in stream:
                 stream[number] = self._in_stream(rule, packet, scope)
             if not stream[number]:
-                state.flags[number] = flags
+                known[number] = flags
                 return False
-        state.flags[number] = DONE
+        known[number] = DONE
         return True
 
     def _part(self, part: Part, tx: Transaction, direction: int, scope: Scope) -> bool:

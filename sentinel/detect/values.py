@@ -122,7 +122,8 @@ def _size(file: File, wanted: Comparison) -> bool:
 def magic(file: File) -> bytes:
     """A short form of what libmagic says, for the types rules ask for."""
     data = bytes(file.data[:64])
-    return next((name for start, name in MAGIC if data.startswith(start)), b"data")
+    name = next((name for start, name in MAGIC if data.startswith(start)), b"data")
+    return name + data[5:8] if name.endswith(b"version ") else name
 
 
 MAGIC: tuple[tuple[bytes, bytes], ...] = (

@@ -85,7 +85,7 @@ def jump(match: ByteJump, data: bytes, position: int, number: Resolve, scope: Sc
         target = len(data) + value
     else:
         target = at + count + value
-    return target if 0 <= target < len(data) else None
+    return max(0, target) if target < len(data) else None
 
 
 def extract(match: ByteExtract, data: bytes, position: int, scope: Scope) -> int | None:
