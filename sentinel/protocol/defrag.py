@@ -80,7 +80,7 @@ class Defragmenter:
         key = (packet.src, packet.dst, identifier, packet.proto, packet.vlan, packet.tunnel_depth)
         datagram = self._datagram(key, packet)
         data = datagram.data
-        if any(start < old_end and old_start < start + len(payload) for old_start, old_end in data.segments):
+        if data.overlaps(start, start + len(payload)):
             packet.events.append(f"{family}.frag_overlap")
         datagram.fragments += 1
         if payload and datagram.fragments <= FRAGMENTS_PER_DATAGRAM:

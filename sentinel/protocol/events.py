@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def invalid(packet: Packet, event: str) -> None:
-    """The packet ends here: nothing but its events is looked at."""
+    """Decoding ends here. Without an IP header, nothing but the packet's events is looked at."""
     packet.events.append(event)
-    packet.invalid = True
+    packet.invalid = packet.version == 0
 
 
 def stream(packet: Packet, event: str) -> None:

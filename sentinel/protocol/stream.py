@@ -16,7 +16,7 @@ from sentinel.protocol import closing, established, handshake
 from sentinel.protocol.checks import length
 from sentinel.protocol.closing import sides
 from sentinel.protocol.events import stream as event
-from sentinel.protocol.reassembly import WINDOWS
+from sentinel.protocol.reassembly import MAXIMUM_SEGMENTS, WINDOWS
 from sentinel.protocol.session import ACK, FIN, MASK, RST, SYN, Session, Side, State, after
 from sentinel.protocol.transport import FAST_OPEN
 
@@ -173,7 +173,8 @@ class Streams:
             theirs = True
         if theirs:
             self.hand_over(session, other, packet)
-        if packet.payload_end > packet.payload_start and not side.no_reassembly:
+        # What a reset carries is a message to people (RFC 9293, section 3.5.2), not stream data.
+        if packet.payload_end > packet.payload_start and not side.no_reassembly and not flags & RST:
             self._insert(session, side, packet)
             packet.stream_added = True
         if side.depth_reached and not side.no_reassembly:
@@ -187,7 +188,8 @@ class Streams:
         size = self._within_depth(side, packet)
         if size == 0:
             return
-        if self.held_bytes + size > self.options.memory_bytes:
+        held, blocks = side.data.held_bytes, len(side.data.blocks)
+        if self.held_bytes + size > self.options.memory_bytes or blocks >= MAXIMUM_SEGMENTS:
             self.refused_segments += 1
             event(packet, "reassembly_no_segment")
             return
@@ -196,16 +198,12 @@ class Streams:
             seq += 1  # data of a fast open SYN begin after it
         start = side.offset(seq & MASK)
         payload = packet.data[packet.payload_start : packet.payload_start + size]
-        before = side.data.held_bytes if side.data.edge > start else -1
         if start + size <= side.data.base:
             event(packet, "reassembly_segment_before_base_seq")
             return
         if side.data.insert(start, payload, side.receiver):
             event(packet, "reassembly_overlap_different_data")
-        if before < 0:
-            self.held_bytes += size
-        else:
-            self.held_bytes += side.data.held_bytes - before
+        self.held_bytes += side.data.held_bytes - held
 
     def _within_depth(self, side: Side, packet: Packet) -> int:
         """How much of the payload lies within the depth that is reassembled at all."""

@@ -87,10 +87,8 @@ def _tcp_options(packet: Packet, position: int, end: int) -> None:
         if size > end - position or size < 2:
             return invalid(packet, "tcp.opt_invalid_len")
         body = data[position + 2 : position + size]
-        verdict = _tcp_option(kind, size, body)
-        if verdict:
+        if _wrong_length(kind, size):
             packet.events.append("tcp.opt_invalid_len")
-            packet.invalid = packet.invalid or verdict > 1
         else:
             key = FAST_OPEN if kind in EXPERIMENTS else kind
             if key in found and kind not in {MD5, AO}:
@@ -101,19 +99,18 @@ def _tcp_options(packet: Packet, position: int, end: int) -> None:
     return None
 
 
-def _tcp_option(kind: int, size: int, body: bytes) -> int:
-    """0 fine, 1 a wrong length, 2 a wrong length that makes the packet invalid (signatures)."""
+def _wrong_length(kind: int, size: int) -> bool:
     if kind in FIXED_OPTION_BYTES:
-        return int(size != FIXED_OPTION_BYTES[kind])
+        return size != FIXED_OPTION_BYTES[kind]
     if kind == SACK:
-        return int(size != 2 and (size < 10 or size > 34 or (size - 2) % 8 != 0))
+        return size != 2 and (size < 10 or size > 34 or (size - 2) % 8 != 0)
     if kind == FAST_OPEN:
-        return int(size != 2 and (size < 6 or size > 18 or size % 2 != 0))
+        return size != 2 and (size < 6 or size > 18 or size % 2 != 0)
     if kind in EXPERIMENTS:
-        return int(size not in {4, 12})
+        return size not in {4, 12}
     if kind == MD5:
-        return 2 * (size != 18)
-    return 2 * (size < 4) if kind == AO else 0
+        return size != 18
+    return kind == AO and size < 4
 
 
 def udp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
@@ -155,7 +152,7 @@ def icmp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     packet.l4 = start
     packet.icmp_type = kind
     packet.icmp_code = code
-    packet.payload_start = start + 8
+    packet.payload_start = min(start + _icmp_header_bytes(data, start, kind), end)
     packet.payload_end = end
     packet.flowable = True
     if kind in {9, 10}:
@@ -168,6 +165,13 @@ def icmp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     elif kind in ICMP_EMBEDDED and (end - start > 8 or kind == 4):
         _embedded_ipv4(packet, start + 8, end)
     return None
+
+
+def _icmp_header_bytes(data: bytes, start: int, kind: int) -> int:
+    """RFC 792 (timestamps, masks) and RFC 1256 (router advertisement: entries of 32-bit words)."""
+    if kind == 9:
+        return 8 + data[start + 4] * data[start + 5] * 4
+    return {13: 20, 14: 20, 17: 12, 18: 12}.get(kind, 8)
 
 
 def _embedded_ipv4(packet: Packet, start: int, end: int) -> None:
