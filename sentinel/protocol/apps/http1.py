@@ -199,10 +199,17 @@ class Http1:
         """A refused CONNECT: the client goes on with HTTP; its side looks again when we return."""
 
     def switch_protocols(self, exchange: Exchange) -> None:
+        """101: the bytes behind the headers are another protocol's; only HTTP/2 is one we know of."""
         upgrade = exchange.response.headers.get(b"upgrade") or b""
         if upgrade == b"h2c":
             self.session.change = "http2"
+            self.session.upgraded = exchange
         self.tunnel()
+
+    def leftover(self, direction: int) -> bytes:
+        """What was not read of a direction when the protocol changed."""
+        side = self.response if direction else self.request
+        return side.data[side.pos :]
 
     def tunnel(self) -> None:
         self.tunnelled = True

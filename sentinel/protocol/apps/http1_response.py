@@ -245,9 +245,11 @@ class ResponseSide(Side):
         if exchange.status == 101:
             if transfer is None and length is None:
                 message.coding = "none"
-                self._headers_done(self.finalize)
+                self._headers_done(self.start)
+                self.connection.response_complete(exchange)
+                self.exchange = None
                 self.connection.switch_protocols(exchange)
-                return Step.NEXT
+                return Step.WAIT
             self.flag("switching_proto_with_content_length")
         elif exchange.status == 100 and transfer is None and not _positive(length.value if length else b"0"):
             return self._continue(message)

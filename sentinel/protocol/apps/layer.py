@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentinel import metrics
+from sentinel.protocol.apps import probes
 from sentinel.protocol.apps.ftp import MAX_EXPECTED, FtpData, Transfer
+from sentinel.protocol.apps.http1 import Http1
 from sentinel.protocol.apps.options import AppOptions
 from sentinel.protocol.apps.parsers import PARSERS
 from sentinel.protocol.apps.recognise import CLIENT_FIRST, TCP, UDP, recognise
@@ -104,6 +106,9 @@ class AppLayer:
             self._start_data(session, transfer)
             return
         found = recognise(TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises)
+        if session.wanted == "http2" and not found:
+            settings = probes.http2_settings(pending) if direction else False
+            found = None if settings is None else "http2" if settings else found
         if found is None and len(pending) > MAX_UNDECIDED:
             found = ""
         if found is None:
@@ -122,6 +127,8 @@ class AppLayer:
         session.detected[direction] = found
         flow.app_protos[direction] = found
         if session.parser is None:
+            if session.wanted and session.wanted != found:
+                session.packet_events.append("applayer.applayer_unexpected_protocol")
             if found in CLIENT_FIRST and session.first == 1:
                 self._wrong_direction(session)
                 return
@@ -167,6 +174,8 @@ class AppLayer:
     def _fail(self, session: Session) -> None:
         session.stopped = True
         session.pending = [b"", b""]
+        if session.wanted == "tls":
+            session.packet_events.append("applayer.applayer_no_tls_after_starttls")
         if not session.flow.app_proto:
             session.flow.app_proto = _FAILED
 
@@ -219,11 +228,16 @@ class AppLayer:
 
     def _change(self, session: Session) -> None:
         """STARTTLS, CONNECT, Upgrade: recognise again from the next byte on."""
-        wanted, session.change = session.change, None
+        session.wanted, session.change = session.change or "", None
+        leftover = [b"", b""]
+        if isinstance(session.parser, Http1):
+            leftover = [session.parser.leftover(direction) for direction in (0, 1)]
         session.parser = None
         session.detected = [None, None]
         session.exhausted = [False, False]
         session.pending = [b"", b""]
         session.first = -1
         session.changed_from = session.flow.app_proto
-        session.wanted = wanted or ""
+        for direction in (1, 0):
+            if leftover[direction] and not session.stopped:
+                self._recognise(session, direction, leftover[direction])

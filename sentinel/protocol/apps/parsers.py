@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sentinel.protocol.apps.dns import Dns
 from sentinel.protocol.apps.ftp import Ftp
 from sentinel.protocol.apps.http1 import Http1
+from sentinel.protocol.apps.http2 import Http2
+from sentinel.protocol.apps.mqtt import Mqtt
 from sentinel.protocol.apps.recognise import TCP
 from sentinel.protocol.apps.smtp import Smtp
 from sentinel.protocol.apps.ssh import Ssh
@@ -25,4 +27,6 @@ PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
     "ssh": lambda session, _: Ssh(session),
     "smtp": lambda session, _: Smtp(session),
     "ftp": Ftp,
+    "http2": lambda session, _: Http2(session),
+    "mqtt": lambda session, _: Mqtt(session),
 }

@@ -200,3 +200,11 @@ def quic(data: bytes) -> bool:
     version = int.from_bytes(data[1:5], "big")
     known = version in {1, 0x6B3343CF, 0x51303433, 0x51303434, 0x51303435, 0x51303436, 0x51303530}
     return known or version >> 8 == 0xFF0000
+
+
+def http2_settings(data: bytes) -> bool | None:
+    """The server's first frame is SETTINGS on stream 0."""
+    if len(data) < 9:
+        return None
+    length = int.from_bytes(data[:3], "big")
+    return length <= 16384 and data[3] == 4 and not data[4] & 0xFE and not data[5] & 0x80

@@ -6,7 +6,7 @@ live in a flow; the oldest gives way (Suricata: max-tx of HTTP/1 and of every Ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel import metrics
 from sentinel.model import File, Transaction
@@ -49,6 +49,7 @@ class Session:
         "stopped",
         "time",
         "touched",
+        "upgraded",
         "wanted",
     )
 
@@ -62,6 +63,7 @@ class Session:
         self.first = -1  # direction of the first byte
         self.changed_from = ""  # protocol before STARTTLS, CONNECT or Upgrade
         self.wanted = ""  # what should follow it
+        self.upgraded: Any = None  # the HTTP/1 exchange that HTTP/2 goes on with
         self.stopped = False
         self.change: str | None = None  # protocol the parser asks for ("" = whatever comes)
         self.touched: list[Transaction] = []
