@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import hashlib
 import io
-import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -214,7 +213,7 @@ def _take_paths(
         retry_lock_seconds=RETRY_LOCK_SECONDS,
     )
     stable = between(before, source.measure())
-    return report, _figures(report) | {"invariants": json.loads(stable.encode()), "rows": stable.rows()}
+    return report, _figures(report) | {"invariants": stable.data(), "rows": stable.rows()}
 
 
 def _streams(parts: list[Part], recorded: io.BytesIO) -> Iterator[Stream]:

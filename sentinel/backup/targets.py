@@ -20,7 +20,7 @@ from sentinel.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from sentinel.backup.sandbox import Sandbox
-    from sentinel.backup.settings import JobSettings
+    from sentinel.backup.settings import JobSettings, RedisSettings, ServerSettings
     from sentinel.backup.source.source import Source
 
 
@@ -45,7 +45,8 @@ def source_of(job: JobSettings) -> Source:
 
 def target_of(job: JobSettings, target: Target) -> Source:
     source, rows = job.source, job.sample_rows
-    elsewhere = bool(target.host) or target.foreign
+    server: ServerSettings | RedisSettings | None = source.postgresql or source.mariadb or source.redis
+    elsewhere = server is not None and _is_elsewhere(target, server)
     if source.sqlite:
         return Sqlite(Path(target.into) if target.into else source.sqlite.path, sample_rows=rows)
     if source.paths:
@@ -53,25 +54,25 @@ def target_of(job: JobSettings, target: Target) -> Source:
         settings = source.paths
         return Paths(tuple(settings.include), tuple(settings.exclude), settings.one_file_system, root, rows)
     if source.postgresql:
-        server = source.postgresql
+        postgresql = source.postgresql
         return Postgresql(
-            database=target.into or server.database,
-            host=target.host or server.host,
-            port=target.port if elsewhere else server.port,
-            user=target.user or server.user,
-            password=target.password if elsewhere else server.password(),
-            roles=server.globals,
+            database=target.into or postgresql.database,
+            host=target.host or postgresql.host,
+            port=target.port if elsewhere else postgresql.port,
+            user=target.user or postgresql.user,
+            password=target.password if elsewhere else postgresql.password(),
+            roles=postgresql.globals,
             foreign=target.foreign,
             sample_rows=rows,
         )
     if source.mariadb:
-        server_of = source.mariadb
+        mariadb = source.mariadb
         return Mariadb(
-            database=target.into or server_of.database,
-            host=target.host or server_of.host,
-            port=target.port if elsewhere else server_of.port,
-            user=target.user or server_of.user,
-            password=target.password if elsewhere else server_of.password(),
+            database=target.into or mariadb.database,
+            host=target.host or mariadb.host,
+            port=target.port if elsewhere else mariadb.port,
+            user=target.user or mariadb.user,
+            password=target.password if elsewhere else mariadb.password(),
             sample_rows=rows,
         )
     if source.redis:
@@ -79,11 +80,17 @@ def target_of(job: JobSettings, target: Target) -> Source:
         return Redis(
             host=target.host or redis.host,
             port=target.port or redis.port,
-            user=target.user if elsewhere else redis.user or "",
+            user=target.user if elsewhere else (redis.user or ""),
             password=target.password if elsewhere else redis.password(),
             sample_keys=rows,
         )
     raise UsageError("the job has no source")
+
+
+def _is_elsewhere(target: Target, server: ServerSettings | RedisSettings) -> bool:
+    """Whether the target is another server, which the source's password and port are not for."""
+    other_host = target.host not in {"", server.host or ""}
+    return target.foreign or other_host or target.port not in {None, server.port}
 
 
 def in_sandbox(job: JobSettings, sandbox: Sandbox) -> Target:

@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentinel.backup.targets import in_sandbox
 from sentinel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ FACTS: dict[str, str] = {
     "server_host": "the database server to restore into: the source's, or the sandbox's private one",
     "server_port": "its port; may be empty",
     "server_user": "its user; may be empty",
+    "target_path": "where to restore a file to: the source's own place, or its name in the sandbox",
+    "target_database": "the database to restore into: the source's name (in a sandbox: on the private server)",
 }
 
 
@@ -77,13 +80,17 @@ def gather(
         values["repository"] = repository
         values |= _repository(settings.repositories[repository])
     values |= {f"server_{key}": values[f"source_{key}"] for key in ("host", "port", "user")}
+    values |= {"target_path": values["source_path"], "target_database": values["source_database"]}
     if sandbox:
-        values |= {
-            "server_host": sandbox.server.host if sandbox.server else "",
-            "server_port": str(sandbox.server.port or "") if sandbox.server else "",
-            "server_user": sandbox.server.user if sandbox.server else "",
-        }
+        values |= _sandboxed(settings.jobs[job] if job else None, sandbox)
     environment |= _client(settings.jobs[job] if job else None, values, in_sandbox=sandbox is not None)
+    if sandbox and sandbox.server:
+        environment |= {
+            "SENTINEL_TARGET_HOST": values["server_host"],
+            "SENTINEL_TARGET_PORT": values["server_port"],
+            "SENTINEL_TARGET_USER": values["server_user"],
+            "SENTINEL_TARGET_FOREIGN": "1",
+        }
     return Facts(values, environment)
 
 
@@ -122,6 +129,18 @@ def _source(job: JobSettings) -> dict[str, str]:
         values["source_path"] = str(source.sqlite.path)
     elif source.paths:
         values["source_path"] = str(source.paths.include[0])
+    return values
+
+
+def _sandboxed(job: JobSettings | None, sandbox: Sandbox) -> dict[str, str]:
+    server = sandbox.server
+    values = {
+        "server_host": server.host if server else "",
+        "server_port": str(server.port or "") if server else "",
+        "server_user": server.user if server else "",
+    }
+    if job and not server:
+        values["target_path"] = in_sandbox(job, sandbox).into
     return values
 
 

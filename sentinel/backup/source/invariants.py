@@ -40,18 +40,27 @@ class Invariants:
     tables: dict[str, Table] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)  # foreign keys, violations, indexes, views ...
 
+    def data(self) -> dict[str, Any]:
+        return {"version": VERSION} | asdict(self)
+
     def encode(self) -> bytes:
-        return json.dumps({"version": VERSION} | asdict(self), sort_keys=True).encode()
+        return json.dumps(self.data(), sort_keys=True).encode()
 
     @classmethod
     def decode(cls, document: bytes) -> Invariants:
         try:
-            data = json.loads(document)
-            if data.pop("version") != VERSION:
-                raise SourceError("the recorded invariants are of a newer version of Sentinel")
-            tables = {name: Table(**table) for name, table in data.pop("tables").items()}
-            return cls(tables=tables, **data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return cls.from_data(json.loads(document))
+        except ValueError as error:
+            raise SourceError(f"the recorded invariants cannot be read: {error}") from None
+
+    @classmethod
+    def from_data(cls, data: Any) -> Invariants:
+        try:
+            rest = {key: value for key, value in data.items() if key not in {"version", "tables"}}
+            if data["version"] != VERSION:
+                raise SourceError("the recorded invariants are of another version of Sentinel")
+            return cls(tables={name: Table(**table) for name, table in data["tables"].items()}, **rest)
+        except (TypeError, KeyError, AttributeError) as error:
             raise SourceError(f"the recorded invariants cannot be read: {error}") from None
 
     def rows(self) -> int:

@@ -122,10 +122,7 @@ class Mariadb:
     def load(self, parts: Opener, *, replace: bool) -> None:
         name = _quoted(self.database)
         with self._session() as session:
-            exists = session.ask(
-                "SELECT JSON_ARRAY(1) FROM information_schema.SCHEMATA "  # noqa: S608
-                f"WHERE SCHEMA_NAME = {_literal(self.database)};"
-            )
+            exists = _found(session, self.database)
             if exists and not replace:
                 raise SourceError(
                     f"mariadb: database {self.database!r} exists already; name another target or force it"
@@ -154,6 +151,14 @@ class Mariadb:
         with self._options() as options, _as_source_error():
             done = process.run(["mariadb", options, *command], stdin=query.encode(), timeout_seconds=3600)
         return done.stdout.decode("utf-8", "replace").rstrip("\n")
+
+    def exists(self) -> bool:
+        with self._session() as session:
+            return bool(_found(session, self.database))
+
+    def drop(self) -> None:
+        with self._session() as session:
+            session.ask(f"DROP DATABASE IF EXISTS {_quoted(self.database)};")
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -288,6 +293,13 @@ class _Joined(io.RawIOBase):
         self.head = self.head[len(buffer) :]
         buffer[: len(block)] = block
         return len(block)
+
+
+def _found(session: _Session, database: str) -> list[Any]:
+    return session.ask(
+        "SELECT JSON_ARRAY(1) FROM information_schema.SCHEMATA "  # noqa: S608
+        f"WHERE SCHEMA_NAME = {_literal(database)};"
+    )
 
 
 def _client(options: str, database: str | None) -> list[str]:

@@ -115,7 +115,7 @@ class Postgresql:
     def load(self, parts: Opener, *, replace: bool) -> None:
         name = _quoted(self.database)
         with self._session(MAINTENANCE_DATABASE) as session:
-            exists = session.ask(f"SELECT 1 FROM pg_database WHERE datname = {_literal(self.database)};")  # noqa: S608
+            exists = _found(session, self.database)
             if exists and not replace:
                 raise SourceError(
                     f"postgresql: database {self.database!r} exists already; name another target or force it"
@@ -142,18 +142,21 @@ class Postgresql:
             raise SourceError(f"postgresql: {_why(error)}") from error
         return done.stdout.decode("utf-8", "replace").rstrip("\n")
 
-    def table_dump(self, parts: Opener, table: str, out: IO[bytes]) -> None:
-        """One table of a dump as SQL; needs no server."""
-        command = ["pg_restore", "--no-owner", f"--table={table}", "--file=-"]
-        with parts(DUMP_PART) as source, _as_source_error():
-            # pg_restore cannot seek in a pipe, so the dump is taken to a file first.
-            import tempfile
+    def exists(self) -> bool:
+        with self._session(MAINTENANCE_DATABASE) as session:
+            return bool(_found(session, self.database))
 
-            with tempfile.TemporaryFile() as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.seek(0)
-                with process.stream(command, stdin=copy) as lines:
-                    shutil.copyfileobj(lines, out)
+    def rename(self, new: str) -> None:
+        with self._session(MAINTENANCE_DATABASE) as session:
+            session.tell(
+                "SELECT to_json(pg_terminate_backend(pid)) FROM pg_stat_activity "  # noqa: S608
+                f"WHERE datname = {_literal(self.database)};"
+            )
+            session.tell(f"ALTER DATABASE {_quoted(self.database)} RENAME TO {_quoted(new)};")
+
+    def drop(self) -> None:
+        with self._session(MAINTENANCE_DATABASE) as session:
+            session.tell(f"DROP DATABASE IF EXISTS {_quoted(self.database)} WITH (FORCE);")
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -284,6 +287,10 @@ class _Session:
             if text:
                 rows.append(json.loads(text))
         raise _SessionEndedError
+
+
+def _found(session: _Session, database: str) -> list[Any]:
+    return session.ask(f"SELECT 1 FROM pg_database WHERE datname = {_literal(database)};")  # noqa: S608
 
 
 def _sample_query(table: str, key: list[str], rows: int) -> str:

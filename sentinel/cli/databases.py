@@ -1,0 +1,226 @@
+"""sentinel backup load, verify, save, database: what restore playbooks do to a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sentinel.cli.repositories import AS_JSON, CONFIG
+
+if TYPE_CHECKING:
+    from sentinel.backup.settings import BackupSettings, JobSettings
+    from sentinel.backup.source.mariadb import Mariadb
+    from sentinel.backup.source.postgresql import Postgresql
+    from sentinel.backup.source.source import Source
+
+app = typer.Typer(help="Look for, rename or drop a database that a restore made.", no_args_is_help=True)
+
+SNAPSHOT = typer.Option("latest", "--snapshot", metavar="ID", help="An id, a prefix of one, or latest.")
+INTO = typer.Option(
+    "", "--into", metavar="TARGET", help="A database's name, or a file. Default: the source's."
+)
+# A playbook in a sandbox sets these variables, so that its commands read the same there and for real.
+HOST = typer.Option("", "--host", envvar="SENTINEL_TARGET_HOST", help="Another server: a name, or a socket.")
+PORT = typer.Option("", "--port", envvar="SENTINEL_TARGET_PORT", help="Its port.")
+USER = typer.Option(
+    "",
+    "--user",
+    envvar="SENTINEL_TARGET_USER",
+    help="Its user; the password comes from $SENTINEL_TARGET_PASSWORD.",
+)
+FOREIGN = typer.Option(
+    False,
+    "--foreign",
+    envvar="SENTINEL_TARGET_FOREIGN",
+    help="Another server: make the roles that the dump names.",
+)
+
+
+def load(
+    job: str = typer.Argument(),
+    snapshot: str = SNAPSHOT,
+    saved: Path | None = typer.Option(
+        None, "--saved", metavar="DIR", help="From what `save` set aside instead."
+    ),
+    if_present: bool = typer.Option(False, "--if-present", help="Do nothing when --saved is not there."),
+    into: str = INTO,
+    host: str = HOST,
+    port: str = PORT,
+    user: str = USER,
+    foreign: bool = FOREIGN,
+    force: bool = typer.Option(False, "--force", help="Also into the source itself, and over what is there."),
+    config: Path = CONFIG,
+) -> None:
+    """Load a job's database dump into a named target, which must differ from the source unless forced."""
+    from sentinel.backup import access, safety
+    from sentinel.backup.targets import require_other, source_of
+
+    settings, chosen, target = _target(config, job, into, (host, port, user), foreign=foreign)
+    if not force:
+        require_other(source_of(chosen), target)
+    if saved:
+        if if_present and not saved.exists():
+            typer.echo(f"{saved} is not there: nothing to load")
+            return
+        target.load(safety.saved(saved), replace=force)
+        typer.echo(f"loaded {saved} into {target.address()}")
+        return
+    with access.open_repository(access.repository_of(settings, chosen.repository)) as repository:
+        found = access.job_snapshot(repository, job, snapshot)
+        target.load(access.opener(repository, found), replace=force)
+    typer.echo(f"loaded snapshot {found.short_id} into {target.address()}")
+
+
+def verify(
+    job: str = typer.Argument(),
+    snapshot: str = SNAPSHOT,
+    into: str = INTO,
+    host: str = HOST,
+    port: str = PORT,
+    user: str = USER,
+    foreign: bool = FOREIGN,
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Compare a restored copy with what was recorded when the dump was taken."""
+    from sentinel.backup import access
+    from sentinel.backup.drill import recorded_of
+    from sentinel.backup.source.invariants import differences
+    from sentinel.cli.listing import print_json
+    from sentinel.cli.repositories import load as load_config
+    from sentinel.errors import SourceError
+    from sentinel.state import State
+
+    settings, chosen, copy = _target(config, job, into, (host, port, user), foreign=foreign)
+    with access.open_repository(access.repository_of(settings, chosen.repository)) as repository:
+        found = access.job_snapshot(repository, job, snapshot)
+        recorded = recorded_of(repository, found, State(load_config(config)[0].state), job)
+    if recorded is None:
+        raise SourceError(f"snapshot {found.short_id}: nothing was recorded when it was taken")
+    problems = differences(recorded, copy.measure())
+    if as_json:
+        count = {"tables": len(recorded.tables), "rows": recorded.rows()}
+        print_json({"snapshot": found.id, "differences": problems} | count)
+    else:
+        typer.echo(f"{len(recorded.tables)} tables, {recorded.rows()} rows, {len(problems)} differences")
+    if problems:
+        raise SourceError("the copy is not what was backed up: " + "; ".join(problems))
+
+
+def save(
+    job: str = typer.Argument(),
+    directory: Path = typer.Argument(metavar="DIR", help="Must not exist yet."),
+    into: str = INTO,
+    host: str = HOST,
+    port: str = PORT,
+    user: str = USER,
+    foreign: bool = FOREIGN,
+    config: Path = CONFIG,
+) -> None:
+    """Set a database's present content aside in a folder, to load it again with `load --saved`."""
+    from sentinel.backup import safety
+    from sentinel.cli.repositories import size
+
+    target = _target(config, job, into, (host, port, user), foreign=foreign)[2]
+    typer.echo(f"saved {size(safety.save(target, directory))} in {directory}")
+
+
+@app.command()
+def answers(
+    job: str = typer.Argument(), host: str = HOST, port: str = PORT, user: str = USER, config: Path = CONFIG
+) -> None:
+    """Whether the job's database server answers (the database itself may be gone)."""
+    typer.echo(_target(config, job, "", (host, port, user), foreign=False)[2].address())
+
+
+@app.command()
+def exists(
+    job: str = typer.Argument(),
+    name: str = typer.Argument(),
+    absent: bool = typer.Option(False, "--absent", help="Succeed when it does not exist."),
+    host: str = HOST,
+    port: str = PORT,
+    user: str = USER,
+    config: Path = CONFIG,
+) -> None:
+    """Whether a database of this name exists; exit code 1 when not."""
+    found = _server(config, job, name, (host, port, user)).exists()
+    typer.echo(f"{name}: {'exists' if found else 'does not exist'}")
+    if found is absent:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rename(
+    job: str = typer.Argument(),
+    name: str = typer.Argument(),
+    new: str = typer.Argument(),
+    host: str = HOST,
+    port: str = PORT,
+    user: str = USER,
+    config: Path = CONFIG,
+) -> None:
+    """Rename a PostgreSQL database; its connections are cut."""
+    from sentinel.backup.source.postgresql import Postgresql
+    from sentinel.errors import UsageError
+
+    database = _server(config, job, name, (host, port, user))
+    if not isinstance(database, Postgresql):
+        raise UsageError("only a PostgreSQL database can be renamed")
+    database.rename(new)
+    typer.echo(f"renamed {name} to {new}")
+
+
+@app.command()
+def drop(
+    job: str = typer.Argument(),
+    name: str = typer.Argument(),
+    host: str = HOST,
+    port: str = PORT,
+    user: str = USER,
+    config: Path = CONFIG,
+) -> None:
+    """Drop a copy that a restore made; never the job's own database."""
+    from sentinel.backup.targets import require_other, source_of
+    from sentinel.cli.repositories import load as load_config
+
+    database = _server(config, job, name, (host, port, user))
+    require_other(source_of(load_config(config)[1].jobs[job]), database)
+    database.drop()
+    typer.echo(f"dropped {name}")
+
+
+# --- inside -----------------------------------------------------------------------------------------------------
+
+
+def _target(
+    config: Path, job: str, into: str, server: tuple[str, str, str], *, foreign: bool
+) -> tuple[BackupSettings, JobSettings, Source]:
+    import os
+
+    from sentinel.backup.access import job_of
+    from sentinel.backup.targets import Target, target_of
+    from sentinel.cli.repositories import load as load_config
+    from sentinel.errors import UsageError
+
+    host, port, user = server
+    if port and not port.isdigit():
+        raise UsageError(f"--port {port}: not a number")
+    password = os.environ.get("SENTINEL_TARGET_PASSWORD")
+    settings = load_config(config)[1]
+    chosen = job_of(settings, job)
+    target = Target(into, host, int(port) if port else None, user, password, foreign)
+    return settings, chosen, target_of(chosen, target)
+
+
+def _server(config: Path, job: str, name: str, server: tuple[str, str, str]) -> Postgresql | Mariadb:
+    from sentinel.backup.source.mariadb import Mariadb
+    from sentinel.backup.source.postgresql import Postgresql
+    from sentinel.errors import UsageError
+
+    target = _target(config, job, name, server, foreign=False)[2]
+    if not isinstance(target, (Postgresql, Mariadb)):
+        raise UsageError(f"{job}: {target.kind} has no databases by name")
+    return target

@@ -1,0 +1,96 @@
+"""sentinel backup key: the passwords that open a repository."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, REPOSITORY
+
+app = typer.Typer(help="List, add, remove and change the passwords of a repository.", no_args_is_help=True)
+NEW = typer.Option(
+    ..., "--new-password-file", metavar="FILE", help="The new password; never on the command line."
+)
+
+
+@app.command("list")
+def list_(
+    repository: str = REPOSITORY,
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
+) -> None:
+    """The keys of a repository; the current one is the one that opened it."""
+    from sentinel.backup.repo.keys import list_keys
+    from sentinel.cli.listing import print_json, print_table
+    from sentinel.cli.repositories import opened
+
+    with opened(config, repository, password_file) as opened_repository:
+        found = list_keys(opened_repository)
+    if as_json:
+        print_json([asdict(key) for key in found])
+        return
+    rows = [
+        (("*" if key.current else " ") + key.id[:8], key.username, key.hostname, key.created) for key in found
+    ]
+    print_table((" id", "user", "host", "created"), rows)
+
+
+@app.command()
+def add(
+    new_password_file: Path = NEW,
+    repository: str = REPOSITORY,
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+) -> None:
+    """Let a further password open the repository."""
+    from sentinel.backup.repo.keys import add_key
+    from sentinel.cli.repositories import opened
+
+    with opened(config, repository, password_file) as opened_repository:
+        made = add_key(opened_repository, _password(new_password_file))
+    typer.echo(f"added key {made[:8]}")
+
+
+@app.command()
+def remove(
+    key: str = typer.Argument(metavar="ID"),
+    repository: str = REPOSITORY,
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+) -> None:
+    """Take a password's key away; the one in use and the last one stay."""
+    from sentinel.backup.repo.keys import remove_key
+    from sentinel.cli.repositories import opened
+
+    with opened(config, repository, password_file) as opened_repository:
+        remove_key(opened_repository, key)
+    typer.echo(f"removed key {key}")
+
+
+@app.command()
+def passwd(
+    new_password_file: Path = NEW,
+    repository: str = REPOSITORY,
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+) -> None:
+    """Replace the password in use by a new one."""
+    from sentinel.backup.repo.keys import change_password
+    from sentinel.cli.repositories import opened
+
+    with opened(config, repository, password_file) as opened_repository:
+        change_password(opened_repository, _password(new_password_file))
+    typer.echo("password changed")
+
+
+def _password(path: Path) -> str:
+    from sentinel.backup.settings import Secret
+    from sentinel.errors import UsageError
+
+    text = Secret(password_file=path).password()
+    if not text:
+        raise UsageError(f"{path}: an empty password is none")
+    return text

@@ -1,0 +1,122 @@
+"""Which repository a command means, how it is opened, and the progress bar.
+
+A repository is named in sentinel.yml; on a bare machine it is a location (a directory, s3:https://...) with
+--password-file or $RESTIC_PASSWORD_FILE, so that repository and password alone are enough.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sentinel.backup.progress import Progress
+    from sentinel.backup.repo.repository import Repository
+    from sentinel.backup.settings import BackupSettings, RepositorySettings
+    from sentinel.config import Config
+
+CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
+AS_JSON = typer.Option(False, "--json", help="One JSON document on stdout.")
+REPOSITORY = typer.Option(
+    "", "--repository", "-r", metavar="R", help="A name in sentinel.yml, or a location (directory, s3:...)."
+)
+PASSWORD_FILE = typer.Option(
+    None, "--password-file", metavar="FILE", help="For a location; also $RESTIC_PASSWORD_FILE."
+)
+
+
+def load(path: Path) -> tuple[Config, BackupSettings]:
+    from sentinel import config as configuration
+    from sentinel.errors import UsageError
+
+    config = configuration.load(path)
+    if config.backup is None:
+        raise UsageError(f"{path}: has no `backup:` section")
+    return config, config.backup
+
+
+def chosen(config: Path, name: str, password_file: Path | None) -> RepositorySettings:
+    """By name from the configuration, by location without one; the only one where none is named."""
+    from sentinel.backup.settings import RepositorySettings
+    from sentinel.errors import UsageError
+
+    known = load(config)[1].repositories if config.exists() else {}
+    if name in known:
+        return known[name]
+    if not name and len(known) == 1:
+        return next(iter(known.values()))
+    if "/" not in name:
+        raise UsageError(
+            f"--repository: a name ({', '.join(known) or 'none configured'}) or a location is needed"
+        )
+    password_file = password_file or _path(os.environ.get("RESTIC_PASSWORD_FILE"))
+    origin: dict[str, Any] = (
+        {"password_file": password_file} if password_file else {"password_env": "RESTIC_PASSWORD"}
+    )
+    return RepositorySettings.model_validate({"store": name, **origin})
+
+
+@contextlib.contextmanager
+def opened(config: Path, name: str, password_file: Path | None) -> Iterator[Repository]:
+    from sentinel.backup.access import open_repository
+
+    with open_repository(chosen(config, name, password_file)) as repository:
+        yield repository
+
+
+@contextlib.contextmanager
+def bar(title: str, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[current]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, total=None, current="")
+
+        def show(progress: Progress) -> None:
+            bars.update(
+                task,
+                completed=progress.bytes_done,
+                total=progress.bytes_total or None,
+                current=str(progress.current)[-40:],
+            )
+
+        yield show
+
+
+def size(count: float) -> str:
+    """Bytes for a person: 1.5 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def when(nanoseconds: int) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(nanoseconds / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,106 @@
+"""sentinel backup forget, prune, unlock: what keeps a repository from growing and stuck."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, REPOSITORY
+
+DRY_RUN = typer.Option(False, "--dry-run", help="Say what would happen.")
+
+
+def forget(
+    job: str = typer.Argument(
+        "", metavar="[JOB]", help="By the job's `keep` settings; or name snapshots with --snapshot."
+    ),
+    snapshot: list[str] = typer.Option(
+        [], "--snapshot", metavar="ID", help="Forget exactly this one; repeatable."
+    ),
+    dry_run: bool = DRY_RUN,
+    repository: str = REPOSITORY,
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Drop snapshots by a job's retention, with the reason for each one that stays."""
+    from sentinel.backup import access
+    from sentinel.backup.jobs import policy_of
+    from sentinel.backup.repo.snapshots import find_snapshot
+    from sentinel.backup.retention import decide
+    from sentinel.backup.retention import forget as forget_snapshots
+    from sentinel.cli.listing import print_json, print_table
+    from sentinel.cli.repositories import load, opened, when
+    from sentinel.errors import UsageError
+
+    if bool(job) == bool(snapshot):
+        raise UsageError("name either a job or snapshots (--snapshot)")
+    if snapshot:
+        with opened(config, repository, password_file) as opened_repository:
+            gone = [find_snapshot(opened_repository, name).id for name in snapshot]
+            if not dry_run:
+                forget_snapshots(opened_repository, gone)
+        typer.echo(f"{'would forget' if dry_run else 'forgot'} {len(gone)} snapshots")
+        return
+    settings = load(config)[1]
+    job_settings = access.job_of(settings, job)
+    policy = policy_of(job_settings.keep)
+    if policy is None:
+        raise UsageError(f"job {job!r} has no `keep` settings: nothing is ever forgotten")
+    with access.open_repository(access.repository_of(settings, job_settings.repository)) as found:
+        decisions = decide(access.job_snapshots(found, job), policy, group_by=())
+        if not dry_run:
+            forget_snapshots(found, [decision.snapshot.id for decision in decisions if not decision.keep])
+    if as_json:
+        print_json([{"id": d.snapshot.id, "keep": d.keep, "reasons": list(d.reasons)} for d in decisions])
+        return
+    rows = [
+        (d.snapshot.short_id, when(d.snapshot.time_ns), "keep" if d.keep else "forget", ", ".join(d.reasons))
+        for d in decisions
+    ]
+    print_table(("id", "time", "decision", "reasons"), rows)
+
+
+def prune(
+    repository: str = REPOSITORY,
+    dry_run: bool = DRY_RUN,
+    max_unused: float = typer.Option(
+        5.0, "--max-unused", metavar="PERCENT", help="Unused space that may stay."
+    ),
+    max_repack: int = typer.Option(
+        0, "--max-repack-bytes", metavar="N", help="Repack at most so much; 0: no limit."
+    ),
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
+) -> None:
+    """Remove what no snapshot needs; a backup may run beside it."""
+    from sentinel.backup.prune import PruneOptions
+    from sentinel.backup.prune import prune as prune_repository
+    from sentinel.cli.listing import print_json
+    from sentinel.cli.repositories import opened, size
+
+    options = PruneOptions(max_unused_percent=max_unused, max_repack_bytes=max_repack, dry_run=dry_run)
+    with opened(config, repository, password_file) as opened_repository:
+        report = prune_repository(opened_repository, options)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        typer.echo(f"{'would free' if dry_run else 'freed'} {size(report.bytes_freed)}")
+
+
+def unlock(
+    all_locks: bool = typer.Option(False, "--all", help="Also locks that look alive."),
+    repository: str = REPOSITORY,
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+) -> None:
+    """Remove locks that a dead process left behind."""
+    from sentinel.backup.lock import unlock as remove_locks
+    from sentinel.cli.repositories import opened
+
+    with opened(config, repository, password_file) as opened_repository:
+        count = remove_locks(opened_repository, all_locks=all_locks)
+    typer.echo(f"removed {count} locks")
