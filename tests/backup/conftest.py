@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from sentinel.backup import lock
 from sentinel.backup.repo.keyfile import ScryptCost
 from sentinel.backup.repo.repository import Repository
 from sentinel.backup.store.local import LocalStore
@@ -22,6 +23,12 @@ def memory_repository():
 @pytest.fixture
 def local_repository(tmp_path):
     return Repository.create(LocalStore(tmp_path / "repository"), PASSWORD, cost=WEAK)
+
+
+@pytest.fixture
+def no_settling(monkeypatch):
+    """Where nobody else is, nobody needs to be waited for."""
+    monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture

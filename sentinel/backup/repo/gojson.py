@@ -123,10 +123,15 @@ def _seconds_of(head: str, offset: str) -> int:
     moment = datetime.strptime(head + "+0000", "%Y-%m-%dT%H:%M:%S%z")
     difference = moment - EPOCH
     seconds = difference.days * 86_400 + difference.seconds
-    if offset in {"Z", "z"}:
-        return seconds
-    parts = re.fullmatch(r"([+-])(\d\d):(\d\d)", offset)
+    return seconds - utc_offset(offset)
+
+
+def utc_offset(text: str) -> int:
+    """Seconds east of UTC that a time ends with."""
+    if text[-1:] in {"Z", "z"}:
+        return 0
+    parts = re.search(r"([+-])(\d\d):(\d\d)$", text)
     if parts is None:
-        raise ValueError(f"not a time offset: {offset!r}")
+        raise ValueError(f"no time zone at the end of {text!r}")
     shift = int(parts[2]) * 3600 + int(parts[3]) * 60
-    return seconds - shift if parts[1] == "+" else seconds + shift
+    return shift if parts[1] == "+" else -shift

@@ -96,6 +96,10 @@ class Repository:
             self._index = load_index(self)
         return self._index
 
+    def use_index(self, index: Index) -> None:
+        """What check could read of a damaged one."""
+        self._index = index
+
     def forget_index(self) -> None:
         self._index = None
 

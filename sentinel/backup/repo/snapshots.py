@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sentinel.backup.repo.gojson import parse_time, string, time_string
+from sentinel.backup.repo.gojson import parse_time, string, time_string, utc_offset
 from sentinel.backup.store.store import Kind
 from sentinel.errors import RepositoryError
 
@@ -20,7 +20,10 @@ SHORT_ID = 8
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`id` is empty until it is saved. Ids are hexadecimal, as users see them; `tree` is bytes."""
+    """`id` is empty until it is saved. Ids are hexadecimal, as users see them; `tree` is bytes.
+
+    `utc_offset_seconds` is the zone restic wrote the time in; its days and hours count for retention. Ours is UTC.
+    """
 
     time_ns: int
     tree: bytes
@@ -34,6 +37,7 @@ class Snapshot:
     parent: str = ""
     original: str = ""
     id: str = ""
+    utc_offset_seconds: int = 0
 
     @property
     def short_id(self) -> str:
@@ -77,6 +81,7 @@ def decode(document: bytes, snapshot_id: str) -> Snapshot:
             parent=content.get("parent", ""),
             original=content.get("original", ""),
             id=snapshot_id,
+            utc_offset_seconds=utc_offset(content["time"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RepositoryError(f"snapshot {snapshot_id[:SHORT_ID]} is invalid: {error}") from error

@@ -64,7 +64,14 @@ class BlobWriter:
         if self._take(entry.type, entry.id):
             builder = self._builder(entry.type)
             builder.add_sealed(entry, sealed)
+            with self._lock:
+                self.bytes_stored += entry.length
             self._sent(entry.type, builder)
+
+    def add_again(self, kind: BlobType, blob_id: bytes, data: Buffer) -> None:
+        """A known blob once more, since its present copy is damaged."""
+        if self._take(kind, blob_id):
+            self._pack(kind, blob_id, data)
 
     def flush(self) -> None:
         """All packs and their index files are durable when this returns."""

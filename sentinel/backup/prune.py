@@ -1,0 +1,236 @@
+"""Remove what no snapshot needs: whole packs, and by rewriting packs that are mostly waste.
+
+Under an exclusive lock, so no backup runs meanwhile (theirs or restic's). Order (restic design.rst, "Read and Write
+Ordering"): new packs, index files that name them, a new index without the doomed packs, only then the old index files
+and last the packs: killed anywhere, every snapshot is whole and the next prune takes up the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sentinel.backup.lock import HeldLock, locked
+from sentinel.backup.reach import Reachable, find_reachable
+from sentinel.backup.repo import index as index_file
+from sentinel.backup.repo.pack import TARGET_BYTES, BlobType, Entry
+from sentinel.backup.repo.snapshots import list_snapshots
+from sentinel.backup.repo.writer import BlobWriter
+from sentinel.backup.store.store import Kind
+from sentinel.errors import RepositoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sentinel.backup.repo.repository import Repository
+
+SMALL_PACK_BYTES = TARGET_BYTES // 4
+SMALL_PACKS_TOLERATED = 8  # of one type; more are joined, since every pack is a request
+INDEX_FILES_TOLERATED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOptions:
+    """`max_unused_percent` of the data may be waste before packs are rewritten; `max_repack_bytes` 0 is no limit."""
+
+    max_unused_percent: float = 5.0
+    max_repack_bytes: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    snapshots: int
+    packs_before: int
+    packs_removed: int
+    packs_repacked: int
+    bytes_before: int
+    bytes_freed: int
+    bytes_unused_left: int
+    dry_run: bool
+
+
+@dataclass(slots=True)
+class _Pack:
+    id: bytes
+    size: int
+    used: list[Entry] = field(default_factory=list)
+    used_bytes: int = 0
+    unused_bytes: int = 0
+    kinds: set[BlobType] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Decision:
+    keep: list[_Pack] = field(default_factory=list)
+    repack: list[_Pack] = field(default_factory=list)
+    remove: list[bytes] = field(default_factory=list)
+
+
+def prune(
+    repository: Repository, options: PruneOptions | None = None, *, retry_lock_seconds: float = 0.0
+) -> PruneReport:
+    options = options or PruneOptions()
+    with locked(repository, exclusive=True, retry_seconds=retry_lock_seconds) as lock:
+        repository.forget_index()
+        snapshots = list_snapshots(repository)
+        reached = find_reachable(repository, {snapshot.tree for snapshot in snapshots})
+        if reached.problems:
+            raise RepositoryError(
+                f"{repository.store.location}: not pruned, since the repository is damaged: {reached.problems[0]}"
+            )
+        sizes = {bytes.fromhex(name): size for name, size in repository.store.list(Kind.DATA)}
+        decision = _decide(_survey(repository, reached, sizes), sizes, options)
+        doomed = [pack.id for pack in decision.repack] + decision.remove
+        added = 0
+        if not options.dry_run:
+            added = _execute(repository, decision, doomed, lock)
+            repository.store.sweep()
+            repository.forget_index()
+    freed = sum(sizes[pack] for pack in doomed)
+    kept_anew = added or sum(pack.used_bytes for pack in decision.repack)
+    return PruneReport(
+        snapshots=len(snapshots),
+        packs_before=len(sizes),
+        packs_removed=len(decision.remove),
+        packs_repacked=len(decision.repack),
+        bytes_before=sum(sizes.values()),
+        bytes_freed=freed - kept_anew,
+        bytes_unused_left=sum(pack.unused_bytes for pack in decision.keep),
+        dry_run=options.dry_run,
+    )
+
+
+def _survey(repository: Repository, reached: Reachable, sizes: dict[bytes, int]) -> list[_Pack]:
+    """What each pack of the index holds that is needed; of a blob stored twice only the first copy counts."""
+    missing = {BlobType.TREE: set(reached.trees), BlobType.DATA: set(reached.data)}
+    packs = []
+    for pack_id in repository.index.packs():
+        if pack_id not in sizes:
+            continue  # its blobs, if anybody needs them, must be found in another pack below
+        pack = _Pack(pack_id, sizes[pack_id])
+        for entry in repository.index.entries(pack_id):
+            pack.kinds.add(entry.type)
+            if entry.id in missing[entry.type]:
+                missing[entry.type].discard(entry.id)
+                pack.used.append(entry)
+                pack.used_bytes += entry.length
+            else:
+                pack.unused_bytes += entry.length
+        packs.append(pack)
+    lost = len(missing[BlobType.TREE]) + len(missing[BlobType.DATA])
+    if lost:
+        raise RepositoryError(f"{repository.store.location}: not pruned: {lost} needed blobs are in no pack")
+    return packs
+
+
+def _decide(packs: list[_Pack], sizes: dict[bytes, int], options: PruneOptions) -> _Decision:
+    decision = _Decision(remove=[pack for pack in sizes if pack not in {each.id for each in packs}])
+    partly = []
+    for pack in packs:
+        if not pack.used:
+            decision.remove.append(pack.id)
+        elif not pack.unused_bytes and len(pack.kinds) == 1:
+            decision.keep.append(pack)
+        else:
+            partly.append(pack)
+    used = sum(pack.used_bytes for pack in packs)
+    allowed = used * options.max_unused_percent / 100
+    unused = sum(pack.unused_bytes for pack in partly)
+    budget = options.max_repack_bytes or float("inf")
+    # Trees first (they are read most), then where the most is gained for the least rewriting.
+    partly.sort(key=lambda pack: (BlobType.TREE not in pack.kinds, pack.used_bytes / pack.size))
+    for pack in partly:
+        if unused > allowed and pack.used_bytes <= budget:
+            decision.repack.append(pack)
+            unused -= pack.unused_bytes
+            budget -= pack.used_bytes
+        else:
+            decision.keep.append(pack)
+    _join_small(decision, budget)
+    return decision
+
+
+def _join_small(decision: _Decision, budget: float) -> None:
+    for kind in BlobType:
+        small = [pack for pack in decision.keep if pack.size < SMALL_PACK_BYTES and pack.kinds == {kind}]
+        if len(small) <= SMALL_PACKS_TOLERATED:
+            continue
+        for pack in small:
+            if pack.used_bytes <= budget:
+                budget -= pack.used_bytes
+                decision.keep.remove(pack)
+                decision.repack.append(pack)
+
+
+# --- doing it -----------------------------------------------------------------------------------------------
+
+
+def _execute(repository: Repository, decision: _Decision, doomed: list[bytes], lock: HeldLock) -> int:
+    """Bytes written anew."""
+    old_index = [name for name, _ in repository.store.list(Kind.INDEX)]
+    if not doomed and len(old_index) <= INDEX_FILES_TOLERATED and _index_is_true(repository, decision):
+        return 0
+    added = {}
+    written = 0
+    if decision.repack:
+        before = set(repository.index.packs())
+        written = _repack(repository, decision.repack)
+        added = {
+            pack: list(repository.index.entries(pack))
+            for pack in repository.index.packs()
+            if pack not in before
+        }
+    lock.check()
+    _rewrite_index(repository, decision.keep, added, old_index)
+    lock.check()
+    _remove(repository, Kind.DATA, (pack.hex() for pack in doomed))
+    return written
+
+
+def _index_is_true(repository: Repository, decision: _Decision) -> bool:
+    """It names no pack that does not exist."""
+    kept = {pack.id for pack in decision.keep}
+    return all(pack in kept for pack in repository.index.packs())
+
+
+def _repack(repository: Repository, packs: list[_Pack]) -> int:
+    """Needed blobs into new packs, as they are, each verified on the way."""
+    with BlobWriter(repository) as writer:
+        for pack in packs:
+            content = memoryview(repository.store.load(Kind.DATA, pack.id.hex()))
+            for entry in pack.used:
+                sealed = content[entry.offset : entry.offset + entry.length]
+                try:
+                    repository.open_blob(entry.id, sealed, entry.raw_length)
+                except RepositoryError:
+                    plain = repository.load_blob(entry.type, entry.id)  # another try, or another copy
+                    writer.add_again(entry.type, entry.id, plain)
+                else:
+                    writer.add_sealed(entry, sealed)
+        writer.flush()
+        return writer.bytes_stored
+
+
+def _rewrite_index(
+    repository: Repository, keep: list[_Pack], added: dict[bytes, list[Entry]], old: list[str]
+) -> None:
+    packs = {pack.id: list(repository.index.entries(pack.id)) for pack in keep}
+    packs.update(added)
+    written = {
+        repository.save_file(Kind.INDEX, index_file.encode(portion)) for portion in index_file.split(packs)
+    }
+    newer = {name for name, _ in repository.store.list(Kind.INDEX)} - written
+    # Those the repack wrote are contained in the new ones; so are all older ones.
+    _remove(repository, Kind.INDEX, newer | set(old))
+
+
+def _remove(repository: Repository, kind: Kind, names: Iterable[str]) -> None:
+    def remove(name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            repository.store.remove(kind, name)
+
+    with ThreadPoolExecutor(repository.store.connections, thread_name_prefix="remove") as pool:
+        list(pool.map(remove, names))
