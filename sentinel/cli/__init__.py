@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check-config": ("sentinel.cli.check_config:check_config", "Check sentinel.yml and everything it names."),
     "status": ("sentinel.cli.status:status", "What each component is doing, also when the daemon is down."),
     "doctor": ("sentinel.cli.doctor:doctor", "What is wrong on this host, and how to mend it."),
+    "dashboards": ("sentinel.cli.dashboards:app", "Export Grafana dashboards and Prometheus alert rules."),
     "demo": ("sentinel.cli.demo:demo", "Every promise kept for real, in network namespaces, in a minute."),
     "replay": (
         "sentinel.cli.replay:replay",
