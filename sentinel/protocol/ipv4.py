@@ -38,6 +38,8 @@ def decode(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
         return invalid(packet, "ipv4.iplen_smaller_than_hlen")
     if size < total:
         return invalid(packet, "ipv4.trunc_pkt")
+    if header > 20 and not options(packet, start + 20, start + header):
+        return invalid(packet, "ipv4.opt_invalid_len")
     packet.version = 4
     packet.l3 = start
     packet.l3_end = start + total
@@ -46,8 +48,6 @@ def decode(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     packet.proto = protocol = data[start + 9]
     packet.payload_start = start + header
     packet.payload_end = packet.l3_end
-    if header > 20:
-        options(packet, start + 20, start + header)
     if data[start + 6] & 0x3F or data[start + 7]:  # more fragments, or an offset
         packet.fragment = True
         return None
@@ -59,8 +59,11 @@ def with_icmpv6(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     invalid(packet, "ipv4.icmpv6")
 
 
-def options(packet: Packet, position: int, end: int) -> None:
-    """Check the options as Suricata does; a broken one ends the check, not the packet's decoding."""
+def options(packet: Packet, position: int, end: int) -> bool:
+    """Check the options as Suricata does: False when they do not hold together, which ends the decoding.
+
+    An option that is wrong in itself ends the check and leaves the packet alone.
+    """
     if (end - position) % 8:
         packet.events.append("ipv4.opt_pad_required")
     data = packet.data
@@ -68,17 +71,16 @@ def options(packet: Packet, position: int, end: int) -> None:
     while position < end:
         kind = data[position]
         if kind == END:
-            return
+            break
         if kind == NO_OPERATION:
             position += 1
             continue
         if end - position < 2:
             packet.events.append("ipv4.opt_eol_required")
-            return
+            break
         size = data[position + 1]
         if size > end - position or size < 2:
-            invalid(packet, "ipv4.opt_invalid_len")
-            return
+            return False
         check = OPTIONS.get(kind)
         if check is None:
             packet.events.append("ipv4.opt_invalid")
@@ -87,10 +89,11 @@ def options(packet: Packet, position: int, end: int) -> None:
         else:
             problem = check(kind, data[position + 2 : position + size], size)
             if problem:
-                invalid(packet, problem)
-                return
+                packet.events.append(problem)
+                break
             seen.add(kind)
         position += size
+    return True
 
 
 def _route(kind: int, body: bytes, size: int) -> str:

@@ -37,7 +37,8 @@ DUPLICATES = {
 def decode(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     data = packet.data
     if end - start < 40:
-        return invalid(packet, "ipv6.pkt_too_small")
+        packet.invalid = True  # Suricata has no event for it
+        return None
     if data[start] >> 4 != 6:
         return invalid(packet, "ipv6.wrong_ip_version")
     length = (data[start + 4] << 8) | data[start + 5]
