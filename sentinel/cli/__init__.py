@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("sentinel.cli.backup:app", "Back up, list, check, restore, prune, drill."),
     "playbook": ("sentinel.cli.playbook:app", "List, show and run restore playbooks."),
     "ledger": ("sentinel.cli.ledger:app", "Show and verify the record of what Sentinel did."),
+    "manual": ("sentinel.cli.manual:manual", "Print the man page."),
 }
 
 EXIT_CODES = (
