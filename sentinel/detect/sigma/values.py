@@ -6,6 +6,7 @@ A field is asked as "NAME"; where the protocol side derives a decoded form of th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,10 @@ LINE = "event.original"
 FORMS = ("", "|decoded")
 # One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
 GROUPS = {
-    "request.input": ("url.original", "http.request.cookie", "http.request.body.content"),
+    "request.target": ("url.original", "http.request.body.content"),
+    "request.input": ("url.original", "http.request.body.content", "http.request.cookie"),
+    "request.any": ("url.original", "http.request.body.content", "http.request.cookie", "user_agent.original"),
     "request.headers": ("user_agent.original", "http.request.referrer"),
-    "request.any": (
-        "url.original",
-        "http.request.cookie",
-        "http.request.body.content",
-        "user_agent.original",
-        "http.request.referrer",
-    ),
 }
 
 
@@ -88,6 +84,9 @@ class View:
 
     columns: Columns
     _forms: dict[str, list[Values]] = field(default_factory=dict)
+    # What a screen found: the rows of each needle, by field; and which tests it answers, by the id of the Test.
+    hits: defaultdict[tuple[str, int], list[Rows]] = field(default_factory=lambda: defaultdict(list))
+    asked: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     def forms(self, name: str) -> list[Values]:
         found = self._forms.get(name)
@@ -101,6 +100,14 @@ class View:
     def raw(self, name: str) -> Values | None:
         column = self.columns.column(name or LINE)
         return None if column is None else next(iter(self.forms(name)), None)
+
+    def found(self, test: object) -> Rows | None:
+        """Outside these rows the test is false; None: the screen was not asked."""
+        key = self.asked.get(id(test))
+        if key is None:
+            return None
+        rows = self.hits.get(key)
+        return np.zeros(0, np.int64) if rows is None else rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     def value(self, name: str, row: int) -> bytes | None:
         values = self.raw(name)
