@@ -86,7 +86,9 @@ app_errors = Counter(
 # --- log plane --------------------------------------------------------------------------------------------------
 log_files = Gauge("sentinel_log_files", "Log files that are followed.")
 log_lines = Counter("sentinel_log_lines_total", "Lines read.", ("file",))
-log_lines_unparsed = Counter("sentinel_log_lines_unparsed_total", "Lines their format does not fit.", ("file",))
+log_lines_unparsed = Counter(
+    "sentinel_log_lines_unparsed_total", "Lines their format does not fit.", ("file",)
+)
 log_lines_cut = Counter("sentinel_log_lines_cut_total", "Lines cut for their length.")
 log_generations_lost = Counter(
     "sentinel_log_generations_lost_total", "Rotated files that were gone before they were read to their end."
@@ -95,7 +97,9 @@ log_last_line_timestamp = Gauge(
     "sentinel_log_last_line_timestamp_seconds", "When the last line of a log arrived.", ("file",)
 )
 log_quiet_limit = Gauge(
-    "sentinel_log_quiet_limit_seconds", "Silence beyond which a log counts as quiet, from its own past.", ("file",)
+    "sentinel_log_quiet_limit_seconds",
+    "Silence beyond which a log counts as quiet, from its own past.",
+    ("file",),
 )
 log_quiet = Gauge("sentinel_log_quiet", "1 while a log is silent for longer than is usual for it.", ("file",))
 
@@ -171,6 +175,14 @@ backup_stored_bytes = Gauge(
 )
 backup_files = Gauge("sentinel_backup_files", "Files in the newest complete snapshot.", ("job",))
 backup_overdue = Gauge("sentinel_backup_overdue", "1 while a scheduled job did not run in time.", ("job",))
+backup_check_problems = Gauge(
+    "sentinel_backup_check_problems", "Problems that the newest scheduled check found.", ("repository",)
+)
+backup_check_time = Gauge(
+    "sentinel_backup_last_check_timestamp_seconds",
+    "When a repository was last checked on schedule.",
+    ("repository",),
+)
 drill_runs = Gauge("sentinel_drill_runs", "Drills that state remembers, by result.", ("job", "result"))
 drill_last_run = Gauge(
     "sentinel_drill_last_run_timestamp_seconds", "When the newest drill of a job began.", ("job",)

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sentinel import process
 from sentinel.backup import access, history
 from sentinel.backup.archive import BackupOptions, Report, Stream, backup
+from sentinel.backup.retention import Policy, decide, forget
 from sentinel.backup.source.invariants import Invariants, between
 from sentinel.backup.source.source import INVARIANTS_PART
 from sentinel.backup.targets import source_of
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from sentinel.backup.progress import Progress
     from sentinel.backup.repo.repository import Repository
-    from sentinel.backup.retention import Policy
     from sentinel.backup.settings import BackupSettings, HookSettings, JobSettings, KeepSettings
     from sentinel.backup.source.source import Part, Source
     from sentinel.ledger import Ledger
@@ -78,7 +78,7 @@ def run_job(
         run = history.begin_job(state, name)
         result = JobResult(name, history.INTERRUPTED, message="interrupted")
         try:
-            with _in_time(job.timeout, stop or threading.Event()) as ending:
+            with _in_time(job.timeout, stop) as ending:
                 result = _attempt(settings, name, job, Watch(progress, ending))
         finally:
             seconds = time.monotonic() - started
@@ -99,14 +99,26 @@ def run_job(
     )
 
 
+class _Ending(threading.Event):
+    """Set for this run alone when its time is over, or with the event of the whole component."""
+
+    def __init__(self, outer: threading.Event | None) -> None:
+        super().__init__()
+        self._outer = outer
+
+    def is_set(self) -> bool:
+        return super().is_set() or (self._outer is not None and self._outer.is_set())
+
+
 @contextlib.contextmanager
-def _in_time(seconds: float, stop: threading.Event) -> Iterator[threading.Event]:
-    """Ask the run to stop after its time."""
-    timer = threading.Timer(seconds, stop.set)
+def _in_time(seconds: float, outer: threading.Event | None) -> Iterator[threading.Event]:
+    """An event that asks the run to stop after its time."""
+    ending = _Ending(outer)
+    timer = threading.Timer(seconds, ending.set)
     timer.daemon = True
     timer.start()
     try:
-        yield stop
+        yield ending
     finally:
         timer.cancel()
 
@@ -242,20 +254,20 @@ def _run_hook(hook: HookSettings, job: str, result: str, snapshot: str) -> None:
 
 def policy_of(keep: KeepSettings) -> Policy | None:
     """None when nothing is configured: then nothing is ever forgotten."""
-    values = {name: value for name, value in keep.model_dump().items() if value not in (None, [])}
+    values: dict[str, Any] = {
+        name: value for name, value in keep.model_dump().items() if value not in (None, [])
+    }
     if not values:
         return None
-    from sentinel.backup.retention import Policy
-
-    return Policy(**{name: tuple(value) if name == "tags" else value for name, value in values.items()})
+    if "tags" in values:
+        values["tags"] = tuple(values["tags"])
+    return Policy(**values)
 
 
 def _forget(repository: Repository, name: str, keep: KeepSettings) -> int:
     policy = policy_of(keep)
     if policy is None:
         return 0
-    from sentinel.backup.retention import decide, forget
-
     decisions = decide(access.job_snapshots(repository, name), policy, group_by=())
     gone = [decision.snapshot.id for decision in decisions if not decision.keep]
     if gone:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from sentinel.errors import InvalidInputError, Problem
@@ -34,7 +34,15 @@ def seconds(value: object) -> float:
     raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 6h or 1d12h")
 
 
+def _schedule(value: str) -> str:
+    from sentinel.backup.schedule import trigger  # apscheduler is loaded when something is scheduled
+
+    trigger(value)
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(ge=0)]
+Schedule = Annotated[str, AfterValidator(_schedule)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
@@ -104,7 +112,7 @@ class BandwidthSettings(Settings):
 class UpkeepSettings(Settings):
     """A repository's own schedule: `check` reads `percentage` of the data each time, `prune` removes what is unused."""
 
-    schedule: str
+    schedule: Schedule
     percentage: float = Field(default=10.0, gt=0, le=100)
 
 
@@ -249,21 +257,25 @@ class QuerySettings(Settings):
 
 
 class DrillSettings(Settings):
-    """`max_age`: an older dump fails the drill. `max_shrink`: so much of a table may be gone since the last drill."""
+    """`max_age`: an older dump fails the drill. `max_shrink`: so much of a table may be gone since the last drill.
+
+    A drill that has not begun `grace` after it was due counts as failed.
+    """
 
     playbook: Name
-    schedule: str
+    schedule: Schedule
     parameters: dict[str, str] = {}
     queries: list[QuerySettings] = []
     max_age: Duration | None = None
     max_shrink: float = Field(default=0.5, ge=0.0, le=1.0)
+    grace: Duration = 3600.0
     timeout: Duration = 3600.0
 
 
 class JobSettings(Settings):
     source: SourceSettings
     repository: str
-    schedule: str | None = None
+    schedule: Schedule | None = None
     jitter: Duration = 0.0
     catch_up: bool = True
     keep: KeepSettings = KeepSettings()
@@ -272,12 +284,13 @@ class JobSettings(Settings):
     timeout: Duration = 21_600.0
     sample_rows: int = Field(default=1000, ge=0, description="rows of each table whose checksum is recorded")
     drill: DrillSettings | None = None
+    grace: Duration = Field(default=3600.0, description="later than this after its time, a job is overdue")
 
 
 class MaintenanceSettings(Settings):
     """A window in which no job starts: from each time of `schedule` for `duration`."""
 
-    schedule: str
+    schedule: Schedule
     duration: Duration
 
 

@@ -22,7 +22,15 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="key")
 app.add_typer(databases.app, name="database")
-for command in (upkeep.forget, upkeep.prune, upkeep.unlock, databases.load, databases.verify, databases.save):
+for command in (
+    upkeep.forget,
+    upkeep.prune,
+    upkeep.unlock,
+    upkeep.pause,
+    databases.load,
+    databases.verify,
+    databases.save,
+):
     app.command()(command)
 
 JOB = typer.Option("", "--job", metavar="NAME", help="Only this job's snapshots.")

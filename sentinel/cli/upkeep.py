@@ -104,3 +104,25 @@ def unlock(
     with opened(config, repository, password_file) as opened_repository:
         count = remove_locks(opened_repository, all_locks=all_locks)
     typer.echo(f"removed {count} locks")
+
+
+def pause(
+    duration: str = typer.Argument("1h", help="From now; 0s ends a pause."),
+    config: Path = CONFIG,
+) -> None:
+    """Start no job and no drill for a while; what is due meanwhile starts at the end."""
+    from sentinel.backup.pauses import order
+    from sentinel.backup.settings import seconds
+    from sentinel.cli.repositories import load
+    from sentinel.errors import UsageError
+    from sentinel.ledger import Ledger
+    from sentinel.state import State
+
+    try:
+        length = seconds(duration)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    loaded, _ = load(config)
+    end = order(State(loaded.state), length)
+    Ledger(loaded.state).append("backup.pause", "backup", until=end.isoformat())
+    typer.echo(f"paused until {end:%Y-%m-%d %H:%M:%S} UTC" if length else "not paused any more")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinel import yamlfile
+from sentinel.backup import access
 from sentinel.backup import sandbox as sandboxes
 from sentinel.errors import PlaybookError, UsageError
 from sentinel.playbook import book, facts
@@ -65,6 +66,7 @@ class Runner:
         path = book.find(request.playbook, self.settings.playbooks)
         playbook = book.load(path)
         request = replace(request, job=request.job or self._only_job(playbook, request))
+        request = self._pinned(playbook, request)
         run = _new_run(playbook)
         with self._place(playbook, request.mode, run, None) as (directory, sandbox):
             plan = self.plan(playbook, path, request, run=run, directory=directory, sandbox=sandbox)
@@ -159,6 +161,16 @@ class Runner:
         yield work, None
         if not any(work.iterdir()):
             work.rmdir()  # what a playbook set aside there stays until a person removes it
+
+    def _pinned(self, playbook: Playbook, request: Request) -> Request:
+        """`latest` becomes one snapshot's id: a backup that ends meanwhile must not change what is restored."""
+        wanted = request.parameters.get("snapshot", "latest")
+        if not request.job or "snapshot" not in playbook.parameters or wanted != "latest":
+            return request
+        job = access.job_of(self.settings, request.job)
+        with access.open_repository(access.repository_of(self.settings, job.repository)) as repository:
+            found = access.job_snapshot(repository, request.job)
+        return replace(request, parameters={**request.parameters, "snapshot": found.id})
 
     def _only_job(self, playbook: Playbook, request: Request) -> str:
         """The job a playbook is about when only one job drills with it."""

@@ -1,0 +1,56 @@
+"""A repository's own scheduled work: read a part of the data each time, remove what no snapshot needs.
+
+In: a repository's settings. Out: a ledger entry, and the result in state and metrics. Invariant: over 100/percentage days of
+daily checks every pack is read once.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sentinel import metrics
+from sentinel.backup import access
+from sentinel.backup.jobs import RETRY_LOCK_SECONDS
+from sentinel.errors import RepositoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sentinel.backup.settings import RepositorySettings
+    from sentinel.ledger import Ledger
+    from sentinel.state import State
+
+DAY_SECONDS = 86_400
+NAMED_PROBLEMS = 20
+
+
+def check_repository(settings: RepositorySettings, name: str, state: State, ledger: Ledger) -> None:
+    from sentinel.backup.check import Subset, check
+
+    assert settings.check is not None
+    subset = Subset.rotating(settings.check.percentage, int(time.time() // DAY_SECONDS))
+    with access.open_repository(settings) as repository:
+        report = check(repository, read_data=subset)
+    problems = [str(problem) for problem in report.problems]
+    ledger.append("backup.check", name, problems=problems[:NAMED_PROBLEMS], count=len(problems))
+    state.save_checkpoint(f"backup/checked/{name}", {"time": time.time(), "problems": len(problems)})
+    publish_checks(state, [name])
+    if problems:
+        raise RepositoryError(f"repository {name} is damaged: {problems[0]}")
+
+
+def publish_checks(state: State, repositories: Iterable[str]) -> None:
+    for name in repositories:
+        checked = state.checkpoint(f"backup/checked/{name}")
+        if checked:
+            metrics.backup_check_problems.set(checked["problems"], repository=name)
+            metrics.backup_check_time.set(checked["time"], repository=name)
+
+
+def prune_repository(settings: RepositorySettings, name: str, ledger: Ledger) -> None:
+    from sentinel.backup.prune import PruneOptions, prune
+
+    with access.open_repository(settings) as repository:
+        report = prune(repository, PruneOptions(), retry_lock_seconds=RETRY_LOCK_SECONDS)
+    ledger.append("backup.prune", name, bytes_freed=report.bytes_freed)
