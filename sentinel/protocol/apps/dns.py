@@ -286,7 +286,7 @@ class Dns:
         flags = int.from_bytes(data[2:4], "big")
         transaction = self.session.begin("dns")
         # A transaction is one message: the other direction has nothing to wait for.
-        self.session.finish(transaction)
+        self.session.one_way(transaction, direction)
         transaction.parser_state = message
         if message is None:
             self.session.flag(transaction, "malformed_data")

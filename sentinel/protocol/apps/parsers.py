@@ -8,8 +8,14 @@ from sentinel.protocol.apps.dns import Dns
 from sentinel.protocol.apps.ftp import Ftp
 from sentinel.protocol.apps.http1 import Http1
 from sentinel.protocol.apps.http2 import Http2
+from sentinel.protocol.apps.ike import Ike
+from sentinel.protocol.apps.krb5 import Krb5
 from sentinel.protocol.apps.mqtt import Mqtt
+from sentinel.protocol.apps.pgsql import Pgsql
 from sentinel.protocol.apps.recognise import TCP
+from sentinel.protocol.apps.rfb import Rfb
+from sentinel.protocol.apps.sip import Sip
+from sentinel.protocol.apps.small import Small
 from sentinel.protocol.apps.smtp import Smtp
 from sentinel.protocol.apps.ssh import Ssh
 from sentinel.protocol.apps.tls import Tls
@@ -29,4 +35,13 @@ PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
     "ftp": Ftp,
     "http2": lambda session, _: Http2(session),
     "mqtt": lambda session, _: Mqtt(session),
+    "sip": lambda session, _: Sip(session, stream=session.flow.proto == TCP),
+    "rfb": lambda session, _: Rfb(session),
+    "ike": lambda session, _: Ike(session),
+    "pgsql": lambda session, _: Pgsql(session),
+    "krb5": lambda session, _: Krb5(session, framed=session.flow.proto == TCP),
+    "tftp": lambda session, _: Small(session, "tftp"),
+    "ntp": lambda session, _: Small(session, "ntp"),
+    "snmp": lambda session, _: Small(session, "snmp"),
+    "dhcp": lambda session, _: Small(session, "dhcp"),
 }

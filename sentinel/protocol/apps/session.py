@@ -101,6 +101,11 @@ class Session:
         if stream is not None:
             stream.trigger_raw(direction == TO_SERVER)
 
+    def one_way(self, transaction: Transaction, direction: int) -> None:
+        """A message that is complete by itself: only rules of its own direction look at it (Suricata 7)."""
+        self.finish(transaction)
+        transaction.inspected[1 - direction] = True
+
     def finish(self, transaction: Transaction) -> None:
         """Both directions are complete (protocols whose messages are one transaction each)."""
         transaction.progress[:] = [1, 1]
