@@ -1,12 +1,32 @@
-"""What sentinel.yml may say about the firewall."""
+"""What sentinel.yml may say about the firewall: `firewall:` and the bans under `response:`.
+
+Durations are seconds or words such as `90s`, `15m`, `1h`, `7d`.
+"""
 
 from __future__ import annotations
 
+import enum
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sentinel.yamlfile import Settings
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def parse_duration(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(value).strip())
+    if not found:
+        raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 1h or 7d")
+    return float(found[1]) * UNIT_SECONDS[found[2] or "s"]
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 
 
 class FirewallSettings(Settings):
@@ -14,4 +34,24 @@ class FirewallSettings(Settings):
 
     policy: Path = Path("/etc/sentinel/policy.yml")
     enforce: bool = False
+    confirm_seconds: Duration = 60.0  # an apply nobody confirms is rolled back after this
     compare_seconds: float = Field(30.0, ge=1, description="periodic compare beside netlink events")
+    resolver: str = ""  # DNS server for names in groups; default: the first one of /etc/resolv.conf
+
+
+class BanMode(enum.Enum):
+    OBSERVE = "observe"
+    ACTIVE = "active"
+
+
+class BanSettings(Settings):
+    """Repeat offenders climb `escalate`; `budget_per_minute` caps what one bad rule can do to customers."""
+
+    mode: BanMode = BanMode.OBSERVE
+    duration: Duration = 3_600.0
+    escalate: list[Duration] = [3_600.0, 86_400.0, 604_800.0]
+    budget_per_minute: int = Field(60, ge=1)
+    aggregate_after: int = Field(
+        8, ge=0, le=256
+    )  # banned neighbours in a /24 (IPv6 /48) before all of it; 0 = never
+    remember: Duration = 2_592_000.0  # offences older than this no longer escalate

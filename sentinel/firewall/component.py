@@ -1,0 +1,139 @@
+"""The firewall as a component: keeps the applied version in the kernel, and its DNS names fresh.
+
+Enforcing: the policy is applied at the first start (confirmed by probe) and whenever a reload brings another one; from
+then on the applied version is kept in place. A policy file that was edited without a reload or an apply changes nothing.
+Observing: drift is reported, the kernel is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from sentinel import metrics
+from sentinel.errors import SentinelError
+from sentinel.firewall import apply, bans, drift, kernel, names, netlink, policy, versions
+from sentinel.firewall.ruleset import Kind
+
+if TYPE_CHECKING:
+    from sentinel.firewall.settings import FirewallSettings
+    from sentinel.ledger import Ledger
+    from sentinel.state import State
+
+WAKE_SECONDS = 0.25  # how soon a stop is noticed
+NAMES_SECONDS = 1.0
+FULL_EVERY = 10  # of the periodic compares one reads all elements, the others the structure
+
+
+class FirewallComponent:
+    name = "firewall"
+
+    def __init__(self, settings: FirewallSettings, state: State, ledger: Ledger) -> None:
+        self._settings, self._state, self._ledger = settings, state, ledger
+        self._since = time.time_ns()
+
+    def run(self, stop: threading.Event) -> None:
+        """Blocks until `stop`. Subscribes before it compares, so that nothing happens unseen in between."""
+        self._tell("starting")
+        events = netlink.Events()
+        answering = threading.Thread(
+            target=self._keep_names, args=(stop,), name="firewall-names", daemon=True
+        )
+        try:
+            if self._settings.enforce:
+                self._bring_in()
+            answering.start()
+            self._watch(events, stop)
+        finally:
+            events.close()
+            self._tell("stopped")
+
+    def reload(self, settings: FirewallSettings) -> None:
+        """A new policy is applied as a whole or not at all; on an error the old settings and ruleset stay."""
+        policy.load(settings.policy)
+        old, self._settings = self._settings, settings
+        try:
+            if settings.enforce:
+                self._bring_in()
+        except SentinelError:
+            self._settings = old
+            raise
+
+    def _bring_in(self) -> None:
+        """Apply the policy file unless it is what was applied last."""
+        settings = self._settings
+        wanted = policy.load(settings.policy)
+        version = versions.expected(self._state)
+        if version and versions.policy_text(self._state, version.number) == wanted.text:
+            return
+        apply.apply(
+            settings.policy,
+            self._state,
+            self._ledger,
+            author="sentinel",
+            reason="policy file changed" if version else "first start",
+            confirm_seconds=settings.confirm_seconds,
+        )
+
+    def _watch(self, events: netlink.Events, stop: threading.Event) -> None:
+        due, round_number = 0.0, 0
+        while not stop.is_set():
+            select.select([events], [], [], WAKE_SECONDS)
+            burst = events.read()
+            keeper = self._keeper()
+            if burst:
+                keeper.check(burst)
+            if time.monotonic() >= due:
+                keeper.check(None if round_number % FULL_EVERY == 0 else netlink.Burst())
+                self._tell("running")
+                round_number += 1
+                due = time.monotonic() + self._settings.compare_seconds
+
+    def _keeper(self) -> drift.Keeper:
+        known = getattr(self, "_known_keeper", None)
+        if known is None or known.enforce != self._settings.enforce:
+            known = self._known_keeper = drift.Keeper(self._state, self._ledger, self._settings.enforce)
+        return known
+
+    def _tell(self, word: str) -> None:
+        version = versions.expected(self._state)
+        detail = {
+            "enforce": self._settings.enforce,
+            "version": version.number if version else None,
+            "bans": len(bans.live(self._state)),
+        }
+        metrics.bans_live.set(detail["bans"] or 0)
+        self._state.report("firewall", word, pid=os.getpid(), since=self._since, detail=detail)
+
+    # --- DNS names, in a thread of their own: a slow resolver must not delay a repair ---------------------------
+
+    def _keep_names(self, stop: threading.Event) -> None:
+        resolver = names.dns(self._settings.resolver)
+        while not stop.wait(NAMES_SECONDS):
+            version = versions.expected(self._state)
+            if version is None:
+                continue
+            compiled = versions.ruleset(self._state, version.number)
+            wanted = sorted({name for one in compiled.sets for name in one.names})
+            if wanted and names.Names(self._state, wanted, resolver).refresh() and self._settings.enforce:
+                refresh_sets(self._state)
+
+
+def refresh_sets(state: State) -> None:
+    """Put the present answers into the sets that rely on names, in one transaction."""
+    with versions.locked(state):
+        version = versions.expected(state)
+        if version is None or not kernel.listing():
+            return
+        named = [
+            one
+            for one in versions.ruleset(state, version.number).sets
+            if one.names and one.kind is Kind.ADDRESSES
+        ]
+        answers = names.known(state)
+        now = time.time_ns()
+        complete = [one.answered(answers) for one in named]
+        kernel.run_script("".join(drift.refill(one, one.elements, now) for one in complete))
