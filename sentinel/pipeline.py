@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sentinel import metrics
+from sentinel.capture.liveness import Liveness
 from sentinel.errors import InvalidInputError, Problem
+from sentinel.model import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from sentinel.capture.checkpoint import Checkpoint
+    from sentinel.capture.settings import LogFile
+    from sentinel.config import LogsSettings
     from sentinel.detect.sigma.engine import LogEngine
-    from sentinel.model import Alert
+    from sentinel.model import Batch
+    from sentinel.outputs import Journal
+    from sentinel.protocol.derive.attach import Derivation
+    from sentinel.state import State
+
+LIVENESS_SECONDS = 10.0  # how often silence is measured; the shortest silence that counts is minutes
 
 
 # --- network ----------------------------------------------------------------------------------------------------
@@ -53,7 +67,9 @@ def check_network_rules(rules: Iterable[str], variables: Mapping[str, str] | Non
 def cache_folder() -> Path:
     """Compiled rules: systemd's CacheDirectory, else the user's cache."""
     given = os.environ.get("CACHE_DIRECTORY")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sentinel"
+    return (
+        Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sentinel"
+    )
 
 
 # --- logs -------------------------------------------------------------------------------------------------------
@@ -92,3 +108,119 @@ def check_log_rules(rules: Iterable[str]) -> list[Problem]:
     from sentinel.detect.sigma.read import read
 
     return read(Path(path) for path in rules).problems
+
+
+@dataclass(slots=True)
+class _LogPlan:
+    """What a configuration asks for; a reload makes a new one and swaps it."""
+
+    settings: LogsSettings
+    engine: LogEngine
+    derivation: Derivation
+
+
+class LogWatch:
+    """Followed logs -> alerts in the log journal, every line evaluated once and every alert written once.
+
+    A log that goes quiet, and a format that stops fitting, are alerts like any other.
+    """
+
+    name = "logs"
+
+    def __init__(self, settings: LogsSettings, state: State, journal: Journal) -> None:
+        self._state = state
+        self._journal = journal
+        self._plan = self._build(settings)
+        self._liveness = Liveness()
+        self._lines = 0
+        self._followed: list[str] = []
+        self._checked = 0.0
+
+    def reload(self, settings: LogsSettings) -> None:
+        self._plan = self._build(settings)  # swapped at the next batch
+
+    def status(self) -> dict[str, Any]:
+        return {"lines": self._lines, "files": self._followed, "rules": len(self._plan.engine.rules)}
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._follow(self._plan, stop)
+
+    def _build(self, settings: LogsSettings) -> _LogPlan:
+        from sentinel.protocol.derive.attach import Derivation
+
+        return _LogPlan(settings, log_engine(map(Path, settings.rules), cache=cache_folder()), Derivation())
+
+    def _follow(self, plan: _LogPlan, stop: threading.Event) -> None:
+        """Until `stop`, or until a reload made another plan."""
+        from sentinel.capture.checkpoint import Checkpoint
+        from sentinel.capture.tail import Tail
+
+        checkpoint = Checkpoint(self._state, self._journal)
+        positions, begun = checkpoint.resume()
+        tail = Tail(plan.settings.files, positions, begun)
+        checkpoint.begin(tail)
+        logs: dict[str, _Log] = {}
+        turn = threading.Event()
+
+        def idle() -> None:
+            self._followed = list(tail.positions())
+            if self._journal.rotate():
+                checkpoint.note([])
+            self._look_alive(checkpoint, plan)
+            if stop.is_set() or plan is not self._plan:
+                turn.set()
+
+        for file, batch in tail.batches(turn, idle):
+            log = logs.get(batch.source)
+            if log is None:
+                log = logs[batch.source] = _Log(file)
+            self._lines += len(batch)
+            self._liveness.seen(batch.source, time.monotonic())
+            checkpoint.commit(batch.source, batch.cookie, log.read(plan, batch))
+            if stop.is_set() or plan is not self._plan:
+                turn.set()
+
+    def _look_alive(self, checkpoint: Checkpoint, plan: _LogPlan) -> None:
+        now = time.monotonic()
+        if now - self._checked < LIVENESS_SECONDS:
+            return
+        self._checked = now
+        for source in self._followed:
+            self._liveness.watch(source, now)
+        self._liveness.forget(set(self._followed))
+        for change in self._liveness.check(now):
+            if change.quiet:
+                text = f"no line for {change.seconds:.0f} s, usual is at most {change.limit:.0f} s"
+                checkpoint.note([_own_alert("sentinel-log-quiet", f"log went quiet: {text}", change.source)])
+
+
+class _Log:
+    """One followed log: its parser and whether its format still fits."""
+
+    def __init__(self, file: LogFile) -> None:
+        from sentinel.protocol.logs.clock import zone_of
+        from sentinel.protocol.logs.health import FormatHealth
+        from sentinel.protocol.logs.parser import LogParser
+
+        self._parser = LogParser(file.format, zone=zone_of(file.timezone))
+        self._health = FormatHealth()
+
+    def read(self, plan: _LogPlan, batch: Batch) -> list[Alert]:
+        columns = self._parser.parse(batch)
+        broken = self._health.observe(columns)
+        alerts = plan.engine.scan(plan.derivation.attach(columns))
+        if columns.parsed is not None and not columns.parsed.all():
+            metrics.log_lines_unparsed.inc(int((~columns.parsed).sum()), file=batch.source)
+        if broken:
+            text = f"most lines no longer fit the format {columns.kind}"
+            alerts.append(_own_alert("sentinel-log-format", text, batch.source))
+        return alerts
+
+
+def _own_alert(rule_id: str, text: str, source: str) -> Alert:
+    """An alert about Sentinel's own sight, at the wall clock: there is no line whose time it could have."""
+    return Alert(
+        time.time_ns(), "log", rule_id, f"{source}: {text}", level="medium", severity=2, category="sentinel",
+        extra={"log": {"file": source}},
+    )  # fmt: skip

@@ -74,6 +74,12 @@ class Checkpoint:
         value = position.to_json() if isinstance(position, Position) else position
         self._save({FILE_KEY + source: value}, length)
 
+    def note(self, alerts: Sequence[Alert]) -> None:
+        """Alerts that belong to no line."""
+        length = self._journal.append(alerts)
+        self._journal.sync()
+        self._save({}, length)
+
     def _save(self, rows: dict[str, Any], length: int) -> None:
         rows[JOURNAL_KEY + str(self._journal.path)] = {"inode": self._inode(), "length": length}
         now = time.time_ns()

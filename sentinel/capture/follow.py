@@ -124,7 +124,7 @@ class Follower:
         if os.fstat(descriptor).st_size < self._raw or not self.position.begins(head):
             self._restart()  # truncated, or truncated and written again
             return None
-        if self._raw == 0 and rotation.newest(self.path) != self.position.after:
+        if self._raw == 0 and not rotation.is_newest(self.path, self.position.after):
             self._restart()  # copied and truncated before we had read a byte of it
             return None
         if data:

@@ -18,8 +18,8 @@ HEAD_BYTES = 1024  # enough to hold a whole line with its time: two generations 
 class Position:
     """`offset` bytes (uncompressed) and `lines` lines were handled; `skipping` inside a line cut for its length.
 
-    `after` is the inode of the newest rotated generation when reading of this file began: with nothing read yet,
-    a newer one than that is a generation that came and went unseen.
+    `after` marks the newest rotated generation when reading of this file began (see `rotation.mark`): while nothing
+    was read yet, a newer one than that is a generation that came and went unseen.
     """
 
     device: int
@@ -29,7 +29,7 @@ class Position:
     head: str = ""
     head_bytes: int = 0
     skipping: bool = False
-    after: int = 0
+    after: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -61,7 +61,7 @@ def hash_of(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest() if data else ""
 
 
-def start_of(descriptor: int, after: int = 0) -> Position:
+def start_of(descriptor: int, after: str = "") -> Position:
     """The beginning of an open file."""
     status = os.fstat(descriptor)
     return Position(status.st_dev, status.st_ino, after=after)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sentinel.capture.logfile import open_archive
-from sentinel.capture.position import HEAD_BYTES
+from sentinel.capture.position import HEAD_BYTES, hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +31,14 @@ MOST_GENERATIONS = 1000  # files looked at in one directory; a directory with mo
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A file still to read. `position` is None where nothing of it was read yet; `before` is the inode of the
-    generation before it. A path is good only for the moment: at the next rotation it names another file."""
+    """A file still to read. `position` is None where nothing of it was read yet; `before` marks the generation
+    before it. A path is good only for the moment: at the next rotation it names another file."""
 
     path: Path
     position: Position | None = None
     inode: int = 0
     live: bool = False
-    before: int = 0
+    before: str = ""
 
 
 def generations(path: Path) -> list[Path]:
@@ -84,7 +84,7 @@ def segments(path: Path, position: Position | None) -> list[Segment]:
         return []
     rotated, inodes = found
     now = _inode(path)
-    live = [Segment(path, None, now, live=True, before=inodes[-1])] if now else []
+    live = [Segment(path, None, now, live=True, before=_last_mark(rotated))] if now else []
     if position is None:
         return live
     here = bool(live) and is_at(path, position)
@@ -94,40 +94,66 @@ def segments(path: Path, position: Position | None) -> list[Segment]:
     elif here and position.offset:
         first = len(rotated)
     else:
-        first = _unseen(inodes, position)
+        first = _unseen(rotated, position)
     newer = [
-        Segment(entry, None, inodes[i + 1], before=inodes[i]) for i, entry in enumerate(rotated) if i >= first
+        Segment(rotated[i], None, inodes[i], before=_last_mark(rotated[:i]))
+        for i in range(first, len(rotated))
     ]
     if here:
         return [*newer, replace(live[0], position=position)]
-    old = [Segment(rotated[mine], position, inodes[mine + 1])] if mine is not None else []
+    old = [Segment(rotated[mine], position, inodes[mine])] if mine is not None else []
     return [*old, *newer, *live]
 
 
 def _snapshot(path: Path) -> tuple[list[Path], list[int]] | None:
-    """The generations and their inodes (with a 0 in front); None while a rotation is shifting their names."""
+    """The generations and their inodes; None while a rotation is shifting their names."""
     rotated: list[Path] = []
     inodes: list[int] = []
     for _ in range(SNAPSHOTS):
         last = rotated, inodes
         rotated = generations(path)
-        inodes = [0, *map(_inode, rotated)]
-        if (rotated, inodes) == last and 0 not in inodes[1:]:
+        inodes = [_inode(entry) for entry in rotated]
+        if (rotated, inodes) == last and 0 not in inodes:
             return last
     return None
 
 
-def newest(path: Path) -> int:
-    """Inode of the newest generation, 0 when there is none."""
-    rotated = generations(path)
-    return _inode(rotated[-1]) if rotated else 0
+def mark(path: Path) -> str:
+    """What a generation is known by wherever it goes: how many of its first bytes, and their hash; "" when empty."""
+    head = _head(path)
+    return f"{len(head)}:{hash_of(head)}" if head else ""
 
 
-def _unseen(inodes: Sequence[int], position: Position) -> int:
-    """Index of the first generation that appeared since the position's file was begun; beyond the last when the
-    one known then is gone, for then nothing tells which were read."""
-    known = [i for i, inode in enumerate(inodes) if inode == position.after]
-    return known[-1] if known else len(inodes)
+def is_newest(path: Path, after: str) -> bool:
+    """Whether the generation marked `after` is still the newest that holds anything ("": there is none)."""
+    rotated = [entry for entry in generations(path)[-2:] if _head(entry)]
+    return _marked(rotated[-1], after) if rotated else not after
+
+
+def _marked(path: Path, after: str) -> bool:
+    size, _, digest = after.partition(":")
+    return bool(digest) and size.isdigit() and hash_of(_head(path)[: int(size)]) == digest
+
+
+def _last_mark(rotated: Sequence[Path]) -> str:
+    return next(filter(None, map(mark, reversed(rotated))), "")
+
+
+def _unseen(rotated: Sequence[Path], position: Position) -> int:
+    """Index of the first generation that appeared since the position's file was begun. Generations are deleted
+    oldest first: where the one known then is gone, all that are left are newer."""
+    for i in range(len(rotated) - 1, -1, -1):
+        if _marked(rotated[i], position.after):
+            return i + 1
+    return 0
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stored, open_archive(stored) as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, EOFError):
+        return b""
 
 
 def _inode(path: Path) -> int:
@@ -160,10 +186,13 @@ def is_at(path: Path, position: Position) -> bool:
 def _begins(path: Path, position: Position) -> bool:
     if position.head_bytes == 0:
         return False  # nothing was read of it: no telling whether another file is the same
-    try:
-        with path.open("rb") as stored, open_archive(stored) as file:
-            if file is stored and path.stat().st_size < position.offset:
-                return False
-            return position.begins(file.read(HEAD_BYTES))
-    except (OSError, EOFError):
+    if path.suffix not in {".gz", ".bz2", ".xz"} and _size(path) < position.offset:
         return False
+    return position.begins(_head(path))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

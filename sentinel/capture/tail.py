@@ -9,10 +9,12 @@ A file that is there at the very first start is read from its end, one that appe
 from __future__ import annotations
 
 import glob
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel import metrics
+from sentinel.capture import journald
 from sentinel.capture.follow import Follower
 from sentinel.capture.position import Position
 from sentinel.capture.rotation import generations
@@ -35,6 +37,18 @@ class Idle(Protocol):
     def __call__(self) -> None: ...
 
 
+class Reader(Protocol):
+    """A followed source: a file, or the systemd journal. `position` is what a checkpoint stores."""
+
+    position: Any
+
+    def begin(self) -> None: ...
+
+    def read(self) -> Batch | None: ...
+
+    def close(self) -> None: ...
+
+
 class Tail:
     """`positions` maps paths to stored positions; `begun` are the patterns that were followed before."""
 
@@ -42,9 +56,9 @@ class Tail:
         self, files: Sequence[LogFile], positions: Mapping[str, object], begun: frozenset[str] = frozenset()
     ) -> None:
         self._files = tuple(files)
-        self._positions = {path: Position.from_json(value) for path, value in positions.items()}
+        self._positions = dict(positions)
         self._begun = set(begun)
-        self._followers: dict[Path, tuple[LogFile, Follower]] = {}
+        self._followers: dict[Path, tuple[LogFile, Reader]] = {}
         self._wake = Wake()
         self.find()
 
@@ -69,6 +83,8 @@ class Tail:
                     batch = follower.read()
                     if batch is not None:
                         quiet = False
+                        metrics.log_lines.inc(len(batch), file=batch.source)
+                        metrics.log_last_line_timestamp.set(time.time(), file=batch.source)
                         yield file, batch
                     if stop.is_set():
                         return
@@ -106,14 +122,20 @@ class Tail:
                 directories.add(path.parent)
                 if path in self._followers or len(self._followers) >= MOST_FILES:
                     continue
-                position = self._positions.get(str(path))
-                at_end = position is None and file.path not in self._begun and file.read_from == "end"
-                follower = Follower(path, position, at_end=at_end and path.exists())
+                at_end = file.path not in self._begun and file.read_from == "end"
+                follower = self._reader(path, at_end=at_end)
                 follower.begin()
                 self._followers[path] = (file, follower)
             self._begun.add(file.path)
         self._wake.watch(directory for directory in directories if directory.is_dir())
         metrics.log_files.set(len(self._followers))
+
+    def _reader(self, path: Path, *, at_end: bool) -> Reader:
+        stored = self._positions.get(str(path))
+        if str(path) == journald.NAME:
+            return journald.JournalReader(stored, at_end=at_end)
+        position = Position.from_json(stored)
+        return Follower(path, position, at_end=at_end and position is None and path.exists())
 
 
 def _expand(pattern: str) -> list[Path]:

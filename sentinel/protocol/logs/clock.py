@@ -12,7 +12,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,3 +168,16 @@ def _ordinal(year: int, month: int, day: int) -> int | None:
     except ValueError:
         return None
     return ordinal if ordinal < LAST_ORDINAL else None
+
+
+def zone_of(name: str) -> tzinfo:
+    """A zone by its IANA name; "local" is the host's, with its DST rules."""
+    if name == "UTC":
+        return UTC
+    if name == "local":
+        try:
+            with Path("/etc/localtime").open("rb") as file:
+                return ZoneInfo.from_file(file)
+        except (OSError, ValueError):
+            return UTC
+    return ZoneInfo(name)

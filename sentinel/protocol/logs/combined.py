@@ -37,7 +37,7 @@ ADDRESS_WINDOWS = (17, 48)  # an IPv4 address and its space; the longest IPv6 on
 METHOD_WINDOW = 10  # PROPFIND and its space
 VERSION_WIDTH = 9  # ` HTTP/1.1`
 KNOWN_BY = frozenset(
-    {"http.request.method", "url.original"}
+    {"http.request.method", "url.original", "event.action"}
 )  # what makes a line of another shape web traffic
 PADDING = 64  # zero bytes read past the end of a batch by lines cut short
 # A month by its second and third letter: their sum modulo 24 differs for all twelve.
