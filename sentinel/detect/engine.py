@@ -87,13 +87,13 @@ class Engine:
     def _packet_hits(self, packet: Packet) -> list[Hit]:
         groups = self._groups
         found: list[Hit] = []
-        for number in groups.ip_only if self._first(packet) else ():
+        for number in groups.by_address.find(packet) if groups.ip_only and self._first(packet) else ():
             self._try(number, packet, found)
         candidates: set[int] = set(groups.header_only)
         for event in packet.events:
             candidates.update(groups.events.get(event, ()))
         if packet.version and not packet.invalid:
-            candidates.update(groups.packet)
+            candidates.update(groups.by_header.find(packet))
             if groups.payload is not None and not packet.no_payload_inspect:
                 payload = packet.payload
                 if payload and not packet.pseudo:
@@ -106,8 +106,10 @@ class Engine:
 
     def _try(self, number: int, packet: Packet, found: list[Hit]) -> None:
         rule = self.rules[number]
+        if not header_fits(rule, packet) or not application_fits(rule, packet):
+            return
         scope = self._scope(packet)
-        if self._admits(rule, packet, scope) and self._payload_fits(rule, packet, scope):
+        if self._checks_hold(rule, packet, scope) and self._payload_fits(rule, packet, scope):
             self._memory.apply(packet, rule.post)
             found.append(Hit(number, stream=bool(rule.payload) and packet.stream_data is not None))
 
@@ -124,11 +126,6 @@ class Engine:
 
     def _admits_transaction(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         return header_fits(rule, packet) and self._checks_hold(rule, packet, scope)
-
-    def _admits(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
-        if not header_fits(rule, packet) or not application_fits(rule, packet):
-            return False
-        return self._checks_hold(rule, packet, scope)
 
     def _checks_hold(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         for check in rule.checks:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sentinel.detect.buffers import BUFFERS
+from sentinel.detect.index import AddressIndex, HeaderIndex
 from sentinel.detect.matcher import Matcher
 from sentinel.detect.protocols import PROTOCOLS
 
@@ -33,6 +34,8 @@ class Groups:
         buffers: dict[Key, list[tuple[bytes, bool, int]]] = defaultdict(list)
         for number, rule in enumerate(rules):
             self._place(number, rule, payload, buffers)
+        self.by_address = AddressIndex(rules, self.ip_only)
+        self.by_header = HeaderIndex(rules, self.packet)
         self.payload = Matcher(payload, cache) if payload else None
         self.patterns: dict[str, tuple[list[tuple[Key, Matcher]], list[tuple[Key, Matcher]]]] = {}
         matchers = {key: Matcher(entries, cache) for key, entries in buffers.items()}

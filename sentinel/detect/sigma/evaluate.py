@@ -56,6 +56,17 @@ def _any(node: AnyOf, view: View, rows: Rows) -> Mask:
 
 
 def _test(node: Test, view: View, rows: Rows) -> Mask:
+    found = view.found(node)
+    if found is None:
+        return _ask(node, view, rows)
+    result = np.isin(rows, found)
+    here = np.flatnonzero(result)
+    if len(here):
+        result[here] = _ask(node, view, rows[here])
+    return result
+
+
+def _ask(node: Test, view: View, rows: Rows) -> Mask:
     predicate = node.predicate
     forms = view.forms(node.field)
     if not forms:

@@ -2,7 +2,8 @@ r"""One test of one value: bytes in, yes or no out. Sigma specification 2.1.0, "
 
 Values are bytes as they stood in the log. Text compares without regard to case unless `cased`; a letter outside ASCII
 matches its upper and lower case UTF-8 forms. Regular expressions run over bytes, so \w, \d, \s and \b are ASCII
-and a dot is one byte (as in Hyperscan and RE2). A predicate that sees absent values says so in `absent`.
+and a dot is one byte (as in Hyperscan); they are RE2's, so
+no line can make one take more than linear time. A predicate that sees absent values says so in `absent`.
 `needle` is what Hyperscan can look for: every value that matches contains a match of it. None: nothing to look for.
 """
 
@@ -13,7 +14,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import re2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,25 +159,40 @@ class Regex:
     absent: bool = field(default=False, init=False)
 
     @cached_property
-    def _pattern(self) -> re.Pattern[bytes]:
-        flags = (re.IGNORECASE if self.ignorecase else 0) | (re.MULTILINE if self.multiline else 0)
-        return re.compile(self.source.encode(), flags | (re.DOTALL if self.dotall else 0))
+    def _pattern(self) -> Any:
+        options = re2.Options()
+        options.case_sensitive = not self.ignorecase
+        options.dot_nl = self.dotall
+        options.encoding = re2.Options.Encoding.LATIN1
+        options.log_errors = False
+        return re2.compile((b"(?m)" if self.multiline else b"") + self.source.encode(), options)
 
     def check(self) -> None:
-        """Raises re.error where the expression has no meaning over bytes."""
-        _ = self._pattern
+        """Raises ValueError where the expression has no meaning over bytes."""
+        try:
+            _ = self._pattern
+        except re2.error as error:
+            raise ValueError(f"regular expression {self.source!r}: {error}") from None
 
     def test(self, value: bytes) -> bool:
         return self._pattern.search(value) is not None
 
     @cached_property
     def needle(self) -> Needle | None:
-        # Python's \A and \Z are the ends of the value, which Hyperscan sees as ends of lines
-        expression = re.sub(r"(?<!\\)((?:\\\\)*)\\([AZ])", lambda m: m[1] + "^$"[m[2] == "Z"], self.source)
-        if re.match(r"\(\?[aiLmsux]+\)", expression):
-            return None  # inline global flags: rare, and Hyperscan's differ
+        # \A and \z are the ends of the value, which Hyperscan sees as ends of lines
+        expression = re.sub(r"(?<!\\)((?:\\\\)*)\\([Az])", lambda m: m[1] + "^$"[m[2] == "z"], self.source)
         weight = 14.0 + min(len(self.source), 40) / 4
+        expression = _REPEAT.sub(_unbounded, expression)
         return Needle(expression.encode(), self.ignorecase, self.dotall, weight)
+
+
+# Counting is what makes large automata: from four repetitions on, the screen takes any number of them.
+_REPEAT = re.compile(r"(?<!\\)\{(\d+),(\d+)\}")
+
+
+def _unbounded(match: re.Match[str]) -> str:
+    low, high = int(match[1]), int(match[2])
+    return match[0] if high < 4 else {0: "*", 1: "+"}.get(low, f"{{{low},}}")
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class FieldScreen:
 
     prefilter: Prefilter
     owners: list[list[int]]
+    numbers: dict[Needle, int]
 
     def candidates(self, name: str, view: View, found: dict[int, list[Rows]]) -> None:
         for values in view.forms(name):
@@ -67,7 +68,8 @@ class FieldScreen:
             hit = rows[np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1]
             needles = np.asarray(numbers, np.int64)
             for needle in np.unique(needles).tolist():
-                its = hit[needles == needle]
+                its = np.unique(hit[needles == needle])
+                view.hits[name, needle].append(its)
                 for owner in self.owners[needle]:
                     found[owner].append(its)
 
@@ -79,6 +81,7 @@ class Screen:
     rules: list[Rule]
     fields: dict[str, FieldScreen] = field(default_factory=dict)
     everywhere: list[int] = field(default_factory=list)
+    asked: dict[int, tuple[str, int]] = field(default_factory=dict)  # id of a Test -> field and needle that stand for it
 
     @classmethod
     def build(cls, rules: Iterable[Rule], kind: str, cache: Path | None = None) -> Screen:
@@ -94,15 +97,32 @@ class Screen:
         refused: set[int] = set()
         for name, owners in wanted.items():
             patterns = [Pattern(n.expression, n.caseless, n.dotall, multiline=True) for n in owners]
-            made = FieldScreen(Prefilter.compile(patterns, cache), list(owners.values()))
+            numbers = {needle: number for number, needle in enumerate(owners)}
+            made = FieldScreen(Prefilter.compile(patterns, cache), list(owners.values()), numbers)
             screen.fields[name] = made
             refused.update(owner for number in made.prefilter.refused for owner in made.owners[number])
         screen.everywhere = sorted({*screen.everywhere, *refused})
+        for rule in screen.rules:
+            screen._note(rule.condition)
         return screen
+
+    def _note(self, node: Node) -> None:
+        """Remember which tests the screen answers: where their needle was not found, they are false."""
+        if isinstance(node, Not):
+            self._note(node.child)
+        elif isinstance(node, Test):
+            made, needle = self.fields.get(node.field), node.predicate.needle
+            number = made.numbers.get(needle) if made is not None and needle is not None else None
+            if made is not None and number is not None and number not in made.prefilter.refused:
+                self.asked[id(node)] = (node.field, number)
+        else:
+            for child in node.children:
+                self._note(child)
 
     def candidates(self, view: View) -> list[tuple[int, Rows]]:
         """(rule, rows ascending) for every rule that may match."""
         found: dict[int, list[Rows]] = defaultdict(list)
+        view.asked = self.asked
         for name, screen in self.fields.items():
             screen.candidates(name, view, found)
         whole = np.arange(view.columns.rows)
