@@ -99,6 +99,8 @@ class Side:
     @property
     def acked(self) -> int:
         """Absolute stream offset up to which the other host acknowledged."""
+        if self.base_offset == 0 and not self.tcp_flags & ACK:
+            return 0  # nothing was acknowledged yet, `last_ack` has no meaning
         return self.base_offset + max(0, after(self.last_ack, self.base_seq))
 
     def advance_ack(self, ack: int) -> None:
