@@ -98,10 +98,10 @@ class Ftp:
         self.waiting.append(transaction)
         if len(self.waiting) > _MAX_WAITING:
             self.session.finish(self.waiting.pop(0))
-        if word == b"PORT":
-            self._active(argument)
-        elif word == b"EPRT":
-            self._active_extended(argument)
+        if word in {b"PORT", b"EPRT"}:
+            (self._active if word == b"PORT" else self._active_extended)(argument)
+            if self.port and self.address != self.session.flow.src:
+                buffers["ftpbounce"] = True
         elif word in _TRANSFERS:
             self._announce(word, argument)
 

@@ -201,7 +201,10 @@ class Http1:
     def switch_protocols(self, exchange: Exchange) -> None:
         """101: the bytes behind the headers are another protocol's; only HTTP/2 is one we know of."""
         upgrade = exchange.response.headers.get(b"upgrade") or b""
-        if upgrade == b"h2c":
+        if upgrade == b"h2c" and self.session.wanted:
+            # Already changing, and this is not what was to come.
+            self.flag(exchange, "failed_protocol_change")
+        elif upgrade == b"h2c":
             self.session.change = "http2"
             self.session.upgraded = exchange
         self.tunnel()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # libhtp: headers-limit, HTP_MAX_HEADERS_REPETITIONS, and the hard limit of a buffered line.
 MAX_HEADERS = 1024
 MAX_REPEATS = 64
-MAX_LINE = 18432
+MAX_LINE = 18000
 
 _NOT_TOKEN = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _VERSION = re.compile(rb"\s*HTTP\s*/[\s0]*(\.9|1\.0|1\.1)\s*\Z", re.IGNORECASE)

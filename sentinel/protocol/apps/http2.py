@@ -81,7 +81,10 @@ class Http2:
         stream = self._stream(1)
         self.magic_seen = False
         fields = [(b":method", exchange.method or b""), (b":path", exchange.raw_uri or b"/")]
-        fields += [(header.name.lower(), header.value) for header in exchange.request.headers.items]
+        fields += [
+            (b":authority" if header.name.lower() == b"host" else header.name, header.value)
+            for header in exchange.request.headers.items
+        ]
         stream.fields[0].extend(fields)
         self._expose(stream, 0, stream.transaction.buffers[0])
         self._end(stream, 0)

@@ -67,7 +67,7 @@ class Ike:
                 return
             body = data[pos + 4 : pos + size]
             word = names.get(kind, "")
-            if word == "vendor":
+            if word == "vendor" and direction == 0:
                 buffers.setdefault("ike.vendor", []).append(body.hex().encode())
             elif word == "key":
                 value = body if names is _V1 else body[4:]

@@ -64,6 +64,11 @@ class AppLayer:
         if session.parser is None:
             ports = (flow.sport, flow.dport)
             found = recognise(UDP, ports, direction, payload, self.options.recognises)
+            if not found and flow.packets[1 - direction] == 0:
+                found = recognise(UDP, ports, 1 - direction, payload, self.options.recognises)
+                if found:
+                    direction = 1 - direction
+                    session.reversed = True
             if not found:
                 session.detected[direction] = ""
                 if session.detected == ["", ""]:
@@ -82,6 +87,14 @@ class AppLayer:
             return []
         events, session.packet_events = session.packet_events, []
         return events
+
+    def take_reversed(self, flow: Flow) -> bool:
+        """True once when the flow turned out to run the other way; the caller turns packet and flow around."""
+        session: Session | None = flow.app_state
+        if session is None or not session.reversed:
+            return False
+        session.reversed = False
+        return True
 
     def prune(self, flow: Flow) -> None:
         """Forget transactions that are complete and inspected in both directions."""
@@ -111,12 +124,29 @@ class AppLayer:
             found = None if settings is None else "http2" if settings else found
         if found is None and len(pending) > MAX_UNDECIDED:
             found = ""
+        if not found and (reverse := self._reverse(session, direction, pending)):
+            session.pending.reverse()
+            session.first = 1 - direction
+            session.reversed = True
+            direction, found = 1 - direction, reverse
+            if found in CLIENT_FIRST and direction == 1:
+                session.first = 2  # a midstream pick-up may begin with the answer
         if found is None:
             return
         if found == "":
             self._give_up(session, direction, pending)
             return
         self._found(session, direction, found)
+
+    def _reverse(self, session: Session, direction: int, pending: bytes) -> str | None:
+        """A session picked up midstream may have been seen from the wrong end."""
+        stream = session.flow.stream_state
+        if not getattr(stream, "midstream", False) or getattr(stream, "midstream_syn_ack", False):
+            return None
+        if session.parser is not None or session.detected[1 - direction] is not None:
+            return None
+        flow = session.flow
+        return recognise(TCP, (flow.sport, flow.dport), 1 - direction, pending, self.options.recognises)
 
     def _found(self, session: Session, direction: int, found: str) -> None:
         flow = session.flow
@@ -236,7 +266,7 @@ class AppLayer:
         session.detected = [None, None]
         session.exhausted = [False, False]
         session.pending = [b"", b""]
-        session.first = -1
+        session.first = 2  # who spoke first no longer matters
         session.changed_from = session.flow.app_proto
         for direction in (1, 0):
             if leftover[direction] and not session.stopped:

@@ -150,7 +150,7 @@ class Mime:
         if lower.startswith(b"multipart/") and len(self.stack) < _MAX_DEPTH:
             part.boundary = known.get(b"boundary", b"")
             return
-        if lower.startswith(b"message/rfc822") and len(self.stack) < _MAX_DEPTH and not part.name:
+        if lower.startswith(b"message/rfc822") and len(self.stack) < _MAX_DEPTH:
             part.message = True
             self.stack.append(Part())
             return

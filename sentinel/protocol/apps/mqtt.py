@@ -175,6 +175,7 @@ class Mqtt:
         transaction = self.session.begin("mqtt")
         transaction.derive = derive
         transaction.parser_state = {}
+        transaction.inspected[1 - direction] = True
         self._note(transaction, direction, kind, flags)
         if not self.connected and kind not in {_CONNECT, _CONNACK, _AUTH}:
             self.session.flag(transaction, "unintroduced_message")
@@ -195,7 +196,7 @@ class Mqtt:
         transaction = self.session.begin("mqtt")
         transaction.derive = derive
         transaction.parser_state = {}
-        self.session.finish(transaction)
+        self.session.one_way(transaction, direction)
         self.session.flag(transaction, event)
 
     def _reason(self, transaction: Transaction, code: int) -> None:

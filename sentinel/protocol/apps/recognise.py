@@ -79,7 +79,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     *(Pattern("tls", TCP, (_SERVER,), b"\x01" + version, 2) for version in (b"\0\2", b"\3\0", b"\3\1", b"\3\2")),
     Pattern("tls", TCP, (_CLIENT,), b"\0\2", 5, confirm=probes.sslv2_server),
-    *(Pattern("smtp", TCP, (_SERVER,), word, nocase=True) for word in (b"ehlo ", b"helo ", b"mail from:")),
+    *(Pattern("smtp", TCP, (_SERVER,), word, nocase=True) for word in (b"ehlo", b"helo", b"quit")),
     *(Pattern("ftp", TCP, (_SERVER,), word, nocase=True) for word in (b"user ", b"pass ", b"port ", b"feat\r\n")),
     *(Pattern("ftp", TCP, (_CLIENT,), word, nocase=True) for word in (b"220 (",)),
     Pattern("smb", TCP, _BOTH, b"\xffSMB", 4, confirm=probes.smb),

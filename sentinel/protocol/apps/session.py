@@ -46,6 +46,7 @@ class Session:
         "packet_events",
         "parser",
         "pending",
+        "reversed",
         "stopped",
         "time",
         "touched",
@@ -59,6 +60,7 @@ class Session:
         self.parser: Parser | None = None
         self.pending = [b"", b""]  # not yet recognised, per direction
         self.detected: list[str | None] = [None, None]  # "" = gave up in that direction
+        self.reversed = False  # to be told to the caller
         self.exhausted = [False, False]  # no pattern or probe left to try
         self.first = -1  # direction of the first byte
         self.changed_from = ""  # protocol before STARTTLS, CONNECT or Upgrade
