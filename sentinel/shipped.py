@@ -1,5 +1,6 @@
 """Where the files shipped with Sentinel are: rules, playbooks, units. In a wheel inside the package, in a checkout
-beside it."""
+beside it.
+"""
 
 from __future__ import annotations
 
