@@ -17,6 +17,7 @@ from sentinel.outputs import Journal
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+    from pathlib import Path
 
     from sentinel.config import Config
     from sentinel.state import State
@@ -30,7 +31,10 @@ class Component(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
+    """What a component is built from; `path` is the configuration file, for commands that playbooks start."""
+
     config: Config
+    path: Path
     state: State
     ledger: Ledger
 
@@ -104,9 +108,12 @@ class Backup:
 
     def __init__(self, context: Context) -> None:
         from sentinel.backup.component import BackupComponent
+        from sentinel.playbook.runner import Runner
 
-        assert context.config.backup is not None
-        self.jobs = BackupComponent(context.config.backup, context.state, context.ledger)
+        settings = context.config.backup
+        assert settings is not None
+        runner = Runner(config=context.path, settings=settings, state=context.state, ledger=context.ledger)
+        self.jobs = BackupComponent(settings, context.state, context.ledger, run_playbook=runner.in_sandbox)
 
     def run(self, stop: threading.Event) -> None:
         self.jobs.run(stop)

@@ -156,5 +156,5 @@ class Lifecycle:
 def _run_here(name: str, path: Path, config: Config) -> None:
     metrics.use_directory(config.state / "metrics", name)
     state = State(config.state)
-    context = Context(config, state, Ledger(config.state, actor=name))
+    context = Context(config, path, state, Ledger(config.state, actor=name))
     Lifecycle(name, BUILDERS[name](context), path, state).run()

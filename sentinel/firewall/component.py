@@ -7,11 +7,10 @@ Observing: drift is reported, the kernel is left alone.
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
 from sentinel.errors import SentinelError
@@ -33,11 +32,9 @@ class FirewallComponent:
 
     def __init__(self, settings: FirewallSettings, state: State, ledger: Ledger) -> None:
         self._settings, self._state, self._ledger = settings, state, ledger
-        self._since = time.time_ns()
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`. Subscribes before it compares, so that nothing happens unseen in between."""
-        self._tell("starting")
         events = netlink.Events()
         answering = threading.Thread(
             target=self._keep_names, args=(stop,), name="firewall-names", daemon=True
@@ -49,7 +46,6 @@ class FirewallComponent:
             self._watch(events, stop)
         finally:
             events.close()
-            self._tell("stopped")
 
     def reload(self, settings: FirewallSettings) -> None:
         """A new policy is applied as a whole or not at all; on an error the old settings and ruleset stay."""
@@ -88,7 +84,6 @@ class FirewallComponent:
                 keeper.check(burst)
             if time.monotonic() >= due:
                 keeper.check(None if round_number % FULL_EVERY == 0 else netlink.Burst())
-                self._tell("running")
                 round_number += 1
                 due = time.monotonic() + self._settings.compare_seconds
 
@@ -98,15 +93,16 @@ class FirewallComponent:
             known = self._known_keeper = drift.Keeper(self._state, self._ledger, self._settings.enforce)
         return known
 
-    def _tell(self, word: str) -> None:
+    def status(self) -> dict[str, Any]:
+        """What `sentinel status` shows; also keeps the gauge of live bans fresh."""
         version = versions.expected(self._state)
-        detail = {
+        live = len(bans.live(self._state))
+        metrics.bans_live.set(live)
+        return {
             "enforce": self._settings.enforce,
             "version": version.number if version else None,
-            "bans": len(bans.live(self._state)),
+            "bans": live,
         }
-        metrics.bans_live.set(detail["bans"] or 0)
-        self._state.report("firewall", word, pid=os.getpid(), since=self._since, detail=detail)
 
     # --- DNS names, in a thread of their own: a slow resolver must not delay a repair ---------------------------
 
