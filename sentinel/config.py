@@ -6,6 +6,7 @@ is absent means that its component does not run. Everything wrong is reported at
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from pathlib import Path
@@ -35,12 +36,32 @@ class LogsSettings(Settings):
     files: list[LogFile] = []
 
 
+class BlastSettings(Settings):
+    """An address behind which more than this was seen in the last minutes is reported instead of banned."""
+
+    minutes: float = Field(60, gt=0)
+    sessions: int = Field(20, ge=0)
+    accounts: int = Field(5, ge=0)
+    orders: int = Field(3, ge=0)
+
+
 class ResponseSettings(Settings):
     """`response:` from alerts to bans. Alerts below `minimum_level` never ban; `never_ban` adds to the policy's."""
 
     bans: BanSettings = BanSettings()
     minimum_level: Literal["low", "medium", "high", "critical"] = "high"
     never_ban: list[str] = []
+    blast_radius: BlastSettings = BlastSettings.model_validate({})
+
+    @field_validator("never_ban")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for text in value:
+            try:
+                ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                raise ValueError(f"{text!r} is no address or network") from None
+        return value
 
 
 class OutputSettings(Settings):

@@ -108,6 +108,9 @@ correlation_evictions = Counter(
 )
 
 # --- detection, alerts, response --------------------------------------------------------------------------------
+response_decisions = Counter(
+    "sentinel_response_decisions_total", "What alerts led to: a ban asked for, spared, below level ...", ("outcome",)
+)
 alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
 
 expression_timeouts = Counter(

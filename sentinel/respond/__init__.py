@@ -1,0 +1,1 @@
+"""From alerts to bans, by policy: `responder` follows the journals, `blast` counts who else is behind an address."""

@@ -1,0 +1,197 @@
+import json
+import threading
+
+import pytest
+
+from sentinel.capture.settings import LogFile
+from sentinel.config import BlastSettings, ResponseSettings
+from sentinel.errors import InvalidInputError
+from sentinel.ledger import Ledger
+from sentinel.respond.blast import BlastRadius
+from sentinel.respond.responder import Outcome, Responder
+from sentinel.state import State
+from sentinel.yamlfile import parse
+
+
+def eve(address="192.0.2.7", level="high", rule="r1", second=0):
+    return {
+        "timestamp": f"2026-03-02T08:00:{second:02d}.000000+0000",
+        "event_type": "alert",
+        "src_ip": address,
+        "alert": {"rule_id": rule, "level": level, "signature": "something bad"},
+    }
+
+
+@pytest.fixture
+def state(tmp_path):
+    state = State(tmp_path / "state")
+    yield state
+    state.close()
+
+
+def responder(state, settings=None, journals=(), bans=None, **more):
+    bans = [] if bans is None else bans
+    return Responder(settings or ResponseSettings(), journals, state, lambda *ban: bans.append(ban), **more)
+
+
+@pytest.mark.parametrize(
+    ("alert", "outcome"),
+    [
+        (eve(), Outcome.ASKED),
+        (eve(level="critical"), Outcome.ASKED),
+        (eve(level="medium"), Outcome.BELOW),
+        (eve(level="no such level"), Outcome.BELOW),
+        (eve(address="198.51.100.9"), Outcome.NEVER),
+        (eve(address="2001:db8:1::5"), Outcome.NEVER),
+        (eve(address="::ffff:198.51.100.9"), Outcome.NEVER),
+        (eve(address="127.0.0.1"), Outcome.NEVER),
+        (eve(address="shop.example"), Outcome.NO_ADDRESS),
+        ({"event_type": "alert", "alert": "text", "src_ip": 5}, Outcome.BELOW),
+    ],
+)
+def test_decisions(state, alert, outcome):
+    settings = ResponseSettings(never_ban=["198.51.100.0/24", "2001:db8:1::/48"])
+
+    assert responder(state, settings).decide(alert).outcome is outcome
+
+
+def test_the_same_address_and_rule_asks_once_a_minute(state):
+    one = responder(state)
+
+    assert one.decide(eve(second=0)).outcome is Outcome.ASKED
+    assert one.decide(eve(second=50)).outcome is Outcome.REPEATED
+    assert one.decide(eve(second=50, rule="r2")).outcome is Outcome.ASKED
+    assert one.decide(eve(second=50, address="192.0.2.8")).outcome is Outcome.ASKED
+    later = eve() | {"timestamp": "2026-03-02T08:01:01.000000+0000"}
+    assert one.decide(later).outcome is Outcome.ASKED
+
+
+def test_a_never_ban_entry_that_is_no_network_is_an_error_with_its_line():
+    with pytest.raises(InvalidInputError) as caught:
+        parse("minimum_level: high\nnever_ban:\n  - 10.0.0.0/8\n  - office\n", ResponseSettings, "s.yml")
+
+    assert "'office' is no address or network" in str(caught.value)
+
+
+def shop_log(path, address, sessions, orders=0, status=200):
+    lines = [
+        f'{address} - - [02/Mar/2026:07:5{i % 10}:00 +0000] "GET /p/{i} HTTP/1.1" {status} 5 "-" "Browser {i}"\n'
+        for i in range(sessions)
+    ]
+    lines += [
+        f'{address} - - [02/Mar/2026:07:59:00 +0000] "POST /checkout HTTP/1.1" 302 5 "-" "Browser 0"\n'
+        for _ in range(orders)
+    ]
+    path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("sessions", "orders", "status", "spared"),
+    [(21, 0, 200, True), (20, 0, 200, False), (3, 4, 200, True), (3, 3, 200, False), (50, 0, 404, False)],
+)
+def test_an_address_with_many_customers_behind_it_is_spared(
+    state, tmp_path, sessions, orders, status, spared
+):
+    log = tmp_path / "access.log"
+    shop_log(log, "192.0.2.7", sessions, orders, status)
+    blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
+
+    decision = responder(state, blast=blast).decide(eve())
+
+    assert decision.outcome is (Outcome.SPARED if spared else Outcome.ASKED)
+    assert decision.seen.sessions == (sessions if status == 200 else 0)
+
+
+def test_other_addresses_and_old_lines_do_not_count(state, tmp_path):
+    log = tmp_path / "access.log"
+    shop_log(log, "192.0.2.77", 30)
+    old = '192.0.2.7 - - [02/Mar/2026:05:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Browser {}"\n'
+    with log.open("a") as file:
+        file.writelines(old.format(i) for i in range(30))
+        file.write('192.0.2.7 - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Only one"\n')
+    blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
+
+    assert blast.behind("192.0.2.7").sessions == 1
+
+
+def test_ipv6_neighbours_in_the_same_64_count_together(tmp_path):
+    log = tmp_path / "access.log"
+    line = '2001:db8:17:b4::{:x} - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Phone {}"\n'
+    log.write_text("".join(line.format(i + 1, i) for i in range(25)))
+    blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
+
+    seen = blast.behind("2001:db8:17:b4::ffff")
+
+    assert (seen.sessions, seen.too_many) == (25, True)
+
+
+def run_until(one, done):
+    stop = threading.Event()
+    thread = threading.Thread(target=one.run, args=(stop,))
+    thread.start()
+    try:
+        for _ in range(500):
+            if done():
+                break
+            stop.wait(0.02)
+    finally:
+        stop.set()
+        thread.join()
+    return done()
+
+
+def test_follows_the_journal_and_goes_on_after_a_restart(state, tmp_path):
+    journal = tmp_path / "logs.jsonl"
+    journal.touch()
+    bans = []
+    one = responder(state, journals=[journal], bans=bans)
+
+    def append(address):
+        with journal.open("a") as file:
+            file.write("not json\n" + json.dumps(eve(address)) + "\n")
+
+    append("192.0.2.1")  # there before the first start: history, not news
+    stop = threading.Event()
+    started = threading.Thread(target=one.run, args=(stop,))
+    started.start()
+    while state.checkpoint(f"respond:{journal}") is None:
+        stop.wait(0.01)
+    append("192.0.2.2")
+    while not bans:
+        stop.wait(0.01)
+    stop.set()
+    started.join()
+    append("192.0.2.3")
+
+    assert run_until(responder(state, journals=[journal], bans=bans), lambda: len(bans) == 2)
+    assert bans == [("192.0.2.2", None, "something bad", "r1"), ("192.0.2.3", None, "something bad", "r1")]
+
+
+def test_a_spared_address_is_written_to_the_ledger(state, tmp_path):
+    log = tmp_path / "access.log"
+    shop_log(log, "192.0.2.7", 40)
+    ledger = Ledger(tmp_path)
+    blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
+    journal = tmp_path / "network.jsonl"
+    journal.touch()
+    state.save_checkpoint(f"respond:{journal}", {"device": 0, "inode": 0})
+    journal.write_text(json.dumps(eve()) + "\n")
+    bans = []
+    one = responder(state, journals=[journal], bans=bans, blast=blast, ledger=ledger)
+
+    assert run_until(one, lambda: one.status()["spared"] == 1)
+    assert bans == []
+    entry = (tmp_path / "ledger.jsonl").read_text()
+    assert "respond.spared" in entry
+    assert '"sessions":40' in entry.replace(" ", "")
+
+
+def test_preview_bans_nobody(state, tmp_path):
+    journal = tmp_path / "logs.jsonl"
+    journal.write_text("".join(json.dumps(eve(f"192.0.2.{i}")) + "\n" for i in range(5)))
+    bans = []
+
+    decisions = list(responder(state, bans=bans).preview([journal]))
+
+    assert [one.outcome for one in decisions] == [Outcome.ASKED] * 5
+    assert bans == []
