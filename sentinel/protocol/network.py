@@ -89,6 +89,8 @@ class NetworkParser:
                 payload = packet.data[packet.payload_start : packet.payload_end]
                 self.apps.datagram(flow, packet.to_server, payload, time=packet.time)
                 packet.app_updated = True
+                if self.apps.take_reversed(flow):
+                    self._turn_around(packet)
                 self._take_events(packet, flow)
             yield packet
             self._prune(flow)
@@ -97,7 +99,7 @@ class NetworkParser:
 
     def _count(self, packet: Packet, flow: Flow) -> None:
         packet.flow = flow
-        flow.last = packet.time
+        flow.last = max(flow.last, packet.time)
         direction = 0 if packet.to_server else 1
         flow.packets[direction] += 1
         flow.bytes[direction] += packet.wire_length
@@ -115,6 +117,9 @@ class NetworkParser:
             return
         self.streams.packet(packet)
         session = flow.stream_state
+        if session is not None and self.apps.take_reversed(flow):
+            session.turn_around()
+            self._turn_around(packet)
         self._take_events(packet, flow)
         if session is None:
             yield packet
@@ -180,6 +185,9 @@ class NetworkParser:
         packet.established = packet.stream_established = True
         side = session.side(to_server=to_server)
         self.streams.segment(session, side, packet)
+        if self.apps.take_reversed(flow):
+            session.turn_around()
+            self._turn_around(packet)
         self._take_events(packet, flow)
         progress = self.streams.expose_raw(packet)
         yield packet

@@ -99,8 +99,8 @@ class Side:
     @property
     def acked(self) -> int:
         """Absolute stream offset up to which the other host acknowledged."""
-        if self.base_offset == 0 and not self.tcp_flags & ACK:
-            return 0  # nothing was acknowledged yet, `last_ack` has no meaning
+        if self.base_offset == 0 and self.last_ack == 0:
+            return 0  # nothing was acknowledged yet: zero is no sequence number here
         return self.base_offset + max(0, after(self.last_ack, self.base_seq))
 
     def advance_ack(self, ack: int) -> None:
@@ -186,6 +186,11 @@ class Session:
 
     def side(self, *, to_server: bool) -> Side:
         return self.client if to_server else self.server
+
+    def turn_around(self) -> None:
+        """What was taken for the client is the server."""
+        self.client, self.server = self.server, self.client
+        self.client.to_server, self.server.to_server = True, False
 
     def trigger_raw(self, to_server: bool) -> None:
         """Let raw stream inspection of that direction run with the next packet, however little data there is."""

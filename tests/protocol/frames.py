@@ -79,6 +79,9 @@ class Recorder:
     def take_events(self, flow):
         return []
 
+    def take_reversed(self, flow):
+        return False
+
     def prune(self, flow):
         pass
 
