@@ -118,6 +118,10 @@ class Side:
                 self.pos = len(self.data)
                 return line
             return None
+        if end - self.pos > MAX_LINE:
+            self.flag(f"{self.side}_field_too_long")
+            self.failed = True
+            return None
         line = self.data[self.pos : end + 1]
         self.pos = end + 1
         return line

@@ -45,11 +45,16 @@ class AppLayer:
         direction = 0 if to_server else 1
         if session.stopped:
             return []
-        if session.detected[direction] is None:
-            if data and not gap:
+        if session.blind[direction]:
+            self._parse(session, direction, data, gap)
+        elif session.detected[direction] is None and gap:
+            # What follows a gap is not looked at for a protocol; it is parsed when the other side told it.
+            session.blind[direction] = True
+            session.pending[direction] = b""
+            self._parse(session, direction, data, 0)
+        elif session.detected[direction] is None:
+            if data:
                 self._recognise(session, direction, data)
-            elif gap:
-                self._give_up(session, direction, b"")
         elif data or gap:
             self._parse(session, direction, data, gap)
         if eof and session.parser is not None and not session.stopped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentinel.protocol.apps.dcerpc import Dcerpc
 from sentinel.protocol.apps.dns import Dns
 from sentinel.protocol.apps.ftp import Ftp
 from sentinel.protocol.apps.http1 import Http1
@@ -16,6 +17,7 @@ from sentinel.protocol.apps.recognise import TCP
 from sentinel.protocol.apps.rfb import Rfb
 from sentinel.protocol.apps.sip import Sip
 from sentinel.protocol.apps.small import Small
+from sentinel.protocol.apps.smb import Smb
 from sentinel.protocol.apps.smtp import Smtp
 from sentinel.protocol.apps.ssh import Ssh
 from sentinel.protocol.apps.tls import Tls
@@ -40,6 +42,8 @@ PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
     "ike": lambda session, _: Ike(session),
     "pgsql": lambda session, _: Pgsql(session),
     "krb5": lambda session, _: Krb5(session, framed=session.flow.proto == TCP),
+    "smb": lambda session, _: Smb(session),
+    "dcerpc": lambda session, _: Dcerpc(session),
     "tftp": lambda session, _: Small(session, "tftp"),
     "ntp": lambda session, _: Small(session, "ntp"),
     "snmp": lambda session, _: Small(session, "snmp"),

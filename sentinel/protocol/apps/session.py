@@ -35,6 +35,7 @@ class Session:
     """What `Flow.app_state` holds."""
 
     __slots__ = (
+        "blind",
         "change",
         "changed_from",
         "counter",
@@ -61,6 +62,7 @@ class Session:
         self.pending = [b"", b""]  # not yet recognised, per direction
         self.detected: list[str | None] = [None, None]  # "" = gave up in that direction
         self.reversed = False  # to be told to the caller
+        self.blind = [False, False]  # bytes were lost before the protocol was known
         self.exhausted = [False, False]  # no pattern or probe left to try
         self.first = -1  # direction of the first byte
         self.changed_from = ""  # protocol before STARTTLS, CONNECT or Upgrade
