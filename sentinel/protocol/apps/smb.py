@@ -125,13 +125,19 @@ class Smb:
             self.session.finish(pending.transaction)
         return pending
 
+    def share(self, pending: Pending) -> None:
+        """A share is asked for; until the answer tells otherwise it is no pipe."""
+        if pending.transaction is not None and pending.name:
+            pending.transaction.buffers[0]["smb.share"] = pending.name
+
     def tree(self, pending: Pending, number: int, *, pipe: bool) -> None:
         """A share was connected."""
         if pipe and len(self.pipes) < MAX_TABLE:
             self.pipes.add(number)
         if pending.transaction is not None and pending.name:
-            name = "smb.named_pipe" if pipe else "smb.share"
-            pending.transaction.buffers[0][name] = pending.name
+            buffers = pending.transaction.buffers[0]
+            buffers.pop("smb.share", None)
+            buffers["smb.named_pipe" if pipe else "smb.share"] = pending.name
             pending.transaction.parser_state["named_pipe" if pipe else "share"] = pending.name.decode(
                 "utf-8", "replace"
             )
@@ -189,8 +195,9 @@ class Smb:
     def _place(self, file: File, owner: Transaction, offset: int, data: bytes) -> None:
         """Chunks come in order; an earlier offset overlaps, a later one leaves a hole."""
         if offset < file.size:
+            # Suricata keeps what came first and drops the whole overlapping chunk.
             self.session.flag(owner, "file_overlap")
-            data = data[file.size - offset :]
+            return
         elif offset > file.size:
             file.truncated = True
             append_file(file, bytes(min(offset - file.size, 65536)))

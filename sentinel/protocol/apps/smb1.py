@@ -107,6 +107,7 @@ def _session(smb: Smb, message: Message, pending: Pending) -> None:
 def _tree(smb: Smb, message: Message, pending: Pending) -> None:
     password = message.number(6, 2)
     pending.name = message.text(message.data_at + password)[0]
+    smb.share(pending)
 
 
 def _create(smb: Smb, message: Message, pending: Pending) -> None:

@@ -120,6 +120,7 @@ def _session(smb: Smb, message: Message, pending: Pending) -> None:
 
 def _tree(smb: Smb, message: Message, pending: Pending) -> None:
     pending.name = message.part(message.number(4, 2), message.number(6, 2)).replace(b"\0", b"")
+    smb.share(pending)
 
 
 def _create(smb: Smb, message: Message, pending: Pending) -> None:
