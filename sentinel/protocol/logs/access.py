@@ -96,8 +96,10 @@ TEXT: dict[str, tuple[re.Pattern[bytes], ...]] = {
             rb"(?:(?P<process>haproxy)\[(?P<pid>\d+)\]: )?(?P<address>\S+):(?P<port>\d+) \[(?P<time>[^\]]+)\] "
             rb"\S+ \S+ [-\d/+]+ (?P<status>-?\d{1,3}) \+?(?P<bytes>\d+) (?P<cookie>-(?= )|\S+) \S+ \S{4} [\d/+]+ [\d/]+ "
             rb"(?:\{(?P<domain>[^|}]*)(?:\|(?P<agent>[^|}]*))?[^}]*\} )?(?:\{[^}]*\} )?" + HTTP,
-            rb"(?:(?P<process>haproxy)\[(?P<pid>\d+)\]: )?(?P<address>\S+):(?P<port>\d+) \[(?P<time>[^\]]+)\] "
-            rb"(?P<message>.*)",
+            (
+                rb"(?:(?P<process>haproxy)\[(?P<pid>\d+)\]: )?(?P<address>\S+):(?P<port>\d+) \[(?P<time>[^\]]+)\] "
+                rb"(?P<message>.*)"
+            ),
         ),
         # Envoy's default access log (config/observability/access_log/usage), Istio's adds more quoted words
         "envoy": (
@@ -118,20 +120,28 @@ TEXT: dict[str, tuple[re.Pattern[bytes], ...]] = {
             rb'"(?P<agent>' + QUOTED + rb')"',
         ),
         "zoraxy": (
-            rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[[^\]]*\] \[router:[^\]]*\] \[origin:(?P<domain>[^\]]*)\] "
-            rb"\[client: ?(?P<address>[^\]]*)\] \[useragent: ?(?P<agent>.*?)\] (?P<method>[A-Z]+) (?P<target>\S+) "
-            rb"(?P<status>\d+)",
-            rb"\[(?P<time>[^\]]+)\] (?:\[[^\]]*\] )?\[router:[^\]]*\] \[origin:(?P<domain>[^\]]*)\] \[client: ?(?P<address>[^\]]*)\] "
-            rb"(?:\[useragent: ?(?P<agent>.*?)\] )?(?P<method>[A-Z]+) (?P<target>\S+) (?P<status>\d+)",
+            (
+                rb"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[[^\]]*\] \[router:[^\]]*\] \[origin:(?P<domain>[^\]]*)\] "
+                rb"\[client: ?(?P<address>[^\]]*)\] \[useragent: ?(?P<agent>.*?)\] (?P<method>[A-Z]+) (?P<target>\S+) "
+                rb"(?P<status>\d+)"
+            ),
+            (
+                rb"\[(?P<time>[^\]]+)\] (?:\[[^\]]*\] )?\[router:[^\]]*\] \[origin:(?P<domain>[^\]]*)\] \[client: ?(?P<address>[^\]]*)\] "
+                rb"(?:\[useragent: ?(?P<agent>.*?)\] )?(?P<method>[A-Z]+) (?P<target>\S+) (?P<status>\d+)"
+            ),
         ),
         # Squid's native log; its emulation of the common format is read as combined
         "squid": (
-            rb"(?P<time>\d+\.\d+)\s+-?\d+ (?P<address>\S+) (?P<action>\w+)/(?P<status>\d+) (?P<bytes>\d+) "
-            rb"(?P<method>\S+) (?P<target>\S+) (?P<user>\S+)",
+            (
+                rb"(?P<time>\d+\.\d+)\s+-?\d+ (?P<address>\S+) (?P<action>\w+)/(?P<status>\d+) (?P<bytes>\d+) "
+                rb"(?P<method>\S+) (?P<target>\S+) (?P<user>\S+)"
+            ),
         ),
         "couchdb": (
-            rb"(?:\[(?P<level>\w+)\] )?(?P<time>\S+) \S+ <[\d.]+> \S+ (?P<domain>\S+) (?P<address>\S+) (?P<user>\S+) "
-            rb"(?P<method>[A-Z]+) (?P<target>\S+) (?P<status>\d{3}) \S+ \d+",
+            (
+                rb"(?:\[(?P<level>\w+)\] )?(?P<time>\S+) \S+ <[\d.]+> \S+ (?P<domain>\S+) (?P<address>\S+) (?P<user>\S+) "
+                rb"(?P<method>[A-Z]+) (?P<target>\S+) (?P<status>\d{3}) \S+ \d+"
+            ),
         ),
         "apache-common": (rb"(?P<address>\S+) \S+ (?P<user>.*?) " + CLF_TIME + rb" " + HTTP + rb" " + TAIL,),
     }.items()

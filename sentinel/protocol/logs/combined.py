@@ -4,7 +4,7 @@
 
 In: Lines. Out: Spans, every field a span of the batch. The layout is found from the first six quotes of a line: the
 time has a fixed width before the first one. Lines that do not fit (a virtual host in front, escaped quotes, the
-common log format) go through `access.COMBINED` one at a time and keep their place. nginx's `\\xHH` stays as it is.
+common log format) go through `access.COMBINED` one at a time and keep their place. nginx's escapes stay as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from sentinel.protocol.logs.clock import EPOCH, SECOND
 from sentinel.protocol.logs.lines import NO_TIME, Mixed, Spans
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from sentinel.protocol.logs.clock import Clock
@@ -130,7 +132,7 @@ class Layout:
 def read(lines: Lines, clock: Clock) -> Spans | Mixed:
     """Lines of another shape (an error log in the same file, JSON) are read by `generic` where it knows them."""
     layout = _lay_out(lines)
-    names = {
+    names: dict[str, Callable[[], Column | None]] = {
         "source.ip": layout.address,
         "source.address": partial(layout.column, "address"),
         "user.name": partial(layout.column, "user"),

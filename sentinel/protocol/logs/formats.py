@@ -1,4 +1,7 @@
-"""Every log format by name: what reads it. `auto` is not here; `guess` chooses one of these by the first lines."""
+"""Every log format by name: what reads it. `auto` is not here; `guess` chooses one of these by the first lines.
+
+A format string of nginx or Apache in place of a name is a format of its own (`template`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ if TYPE_CHECKING:
     from sentinel.protocol.logs.lines import Lines, Table
 
 
-APPLICATIONS = (
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+APPLICATIONS = _names(
     "3proxy adguardhome apache-error apache-guacamole asterisk audiobookshelf authelia authentik baikal bind9 bitwarden "
     "charon containerd couchdb-log courier cpanel cyrus-imap directadmin domino-smtp dovecot drupal dropbear ejabberd ejabberd-auth emby "
     "exchange-pop exchange-smtp exim fortinet freeswitch froxlor gitea gitlab gotify grafana groupoffice guacamole harbor "
@@ -23,22 +30,24 @@ APPLICATIONS = (
     "roundcube-auth samba screensharingd softethervpn sogo-auth sonarr sshd sshesame stunnel technitium teamspeak teleport thehive "
     "tine20 tomcat traefik-log ts3 uptime-kuma vaultwarden Vaultwarden vsftpd webmin wineventlog xrdp zabbix znc-adminlog zoneminder "
     "bunkerweb-error modsecurity php-fpm squid-cache suricata-evelogs text"
-).split()
+)
 """Logs that are a time and a text; `generic` reads them all, `message` knows their phrases."""
 
 
 class Reader(Protocol):
     """Reads the lines of one batch; `clock` remembers the time of the line before."""
 
-    def __call__(self, lines: Lines, clock: Clock) -> Table: ...
+    def __call__(self, lines: Lines, clock: Clock, /) -> Table: ...
 
 
-COMBINED = "nginx-access apache-access apache-pass traefik-clf litespeed-access lighttpd-access nginx-ingress caddy-clf".split()
-JSON = (
+COMBINED = _names(
+    "nginx-access apache-access apache-pass traefik-clf litespeed-access lighttpd-access nginx-ingress caddy-clf"
+)
+JSON = _names(
     "nginx-json apache-json caddy-json caddy-waf traefik-json envoy-json fastly upsun journald-json suricata-eve "
     "nextcloud mongodb-json aws-cloudtrail k8s-audit gcp-json cloudflare cowrie json"
-).split()
-SYSLOG = "syslog syslog-iso syslog-rfc5424 auth named dropbear-syslog".split()
+)
+SYSLOG = _names("syslog syslog-iso syslog-rfc5424 auth named dropbear-syslog")
 FORMATS: dict[str, Reader] = {
     **dict.fromkeys(COMBINED, combined.read),
     **dict.fromkeys(JSON, jsonlog.read),

@@ -108,7 +108,7 @@ def text_reader(name: str) -> Callable[[Lines, Clock], Records]:
                     fields = message.interpret(b"", fields["message"]) | fields
                 return fields, NO_TIME if time is None else time
         start = line.find(b"{")
-        if 0 <= start:
+        if start >= 0:
             value = jsonlog.load(line[start:])
             if value is not None:
                 found_fields, when = jsonlog.convert(value, clock)

@@ -312,7 +312,7 @@ def _web(fields: Record) -> None:
     elif not version[:1].isdigit():
         fields.pop("http.version", None)
     target, line = fields.get("url.original"), fields.get("http.request.line")
-    if line is not None and not (b" " in line):
+    if line is not None and b" " not in line:
         del fields["http.request.line"]
     elif target is not None and line is None and "http.request.method" not in fields:
         fields.setdefault("url.path", target)
@@ -368,7 +368,7 @@ def text_of(value: Any) -> bytes:
 
 
 def _escapes(value: str) -> bool:
-    """All surrogates are escaped bytes (none came from a lone \\ud800 in the JSON)."""
+    """All surrogates are escaped bytes (none came from a lone one in the JSON)."""
     return value.isascii() or not any(
         "\ud800" <= char <= "\udfff" and not "\udc80" <= char <= "\udcff" for char in value
     )

@@ -132,7 +132,8 @@ class Mixed:
         column = self.table.column(name)
         if not any(name in row for row in self.extra.values()):
             return column
-        values = column.values() if column else [None] * len(self.times)
+        none: list[bytes | None] = [None] * len(self.times)
+        values = column.values() if column else none
         for number, row in self.extra.items():
             values[number] = row.get(name)
         return Column.of(values)

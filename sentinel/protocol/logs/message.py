@@ -54,8 +54,8 @@ WORD = rb"(?P<user>[^\s\"'`<>,;:()\[\]]+(?: [^\s\"'`<>,;:()\[\]]+)*?)"
 USERS = tuple(
     re.compile(shape, re.IGNORECASE)
     for shape in (
-        rb"\b(?:user(?:_?name)?|acct|account|set_id|sasl_username|login(?:_?name)?|principal|identity|loginname|email)[\"']?"
-        rb"(?:=|:)\s?[\"'<\[]?(?P<user>[^\s\"'<>,;\[\]]+)",
+        (rb"\b(?:user(?:_?name)?|acct|account|set_id|sasl_username|login(?:_?name)?|principal|identity|loginname|email)[\"']?"
+        rb"(?:=|:)\s?[\"'<\[]?(?P<user>[^\s\"'<>,;\[\]]+)"),
         rb"\buser(?:name)?(?: input)? [\"'`](?P<user>[^\"'`]+)[\"'`]",
         rb"\b(?:for|by|from|as) (?:the )?(?:(?:invalid|illegal|unknown|nonexistent|mapped|existing) )*(?:user|account|username):? "
         rb"[\"'`<\[]?" + WORD + rb"[\"'`>\]]?(?= (?:from|with|ip|failed|was|on|at|via|;)\b|[\s.]*$|[\"'`>,;:.(]|\])",

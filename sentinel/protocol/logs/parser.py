@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sentinel.errors import UnknownLogFormatError
 from sentinel.model import Columns
+from sentinel.protocol.logs import template
 from sentinel.protocol.logs.clock import Clock
 from sentinel.protocol.logs.formats import FORMATS
+from sentinel.protocol.logs.guess import guess
 from sentinel.protocol.logs.lines import NO_TIME, Lines
+from sentinel.protocol.logs.w3c import W3cReader
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -24,22 +26,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sentinel.model import Batch, Column
+    from sentinel.protocol.logs.formats import Reader
     from sentinel.protocol.logs.lines import Table
+
+
+AUTO = "auto"
+
+
+def reader(log_format: str) -> Reader:
+    """What reads a format; UnknownLogFormatError when it is neither a name nor a format string."""
+    if log_format == "iis-w3c":
+        return W3cReader()
+    if log_format in FORMATS:
+        return FORMATS[log_format]
+    return template.reader(log_format)
 
 
 class LogParser:
     """One per source: it remembers the time of the last line and what `auto` found."""
 
-    def __init__(self, log_format: str = "auto", *, zone: tzinfo = UTC) -> None:
-        if log_format not in FORMATS:
-            raise UnknownLogFormatError(f"log format {log_format!r} is not known")
+    def __init__(self, log_format: str = AUTO, *, zone: tzinfo = UTC) -> None:
         self.format = log_format
         self.clock = Clock(zone)
-        self._read = FORMATS[log_format]
+        self._read = reader(log_format) if log_format != AUTO else None
         self._last = 0
 
     def parse(self, batch: Batch) -> Columns:
         lines = Lines.of(batch)
+        if self._read is None:
+            self.format = guess(lines)
+            self._read = reader(self.format)
         table = self._read(lines, self.clock)
         rows = len(lines)
         return Columns(

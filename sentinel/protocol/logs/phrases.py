@@ -88,8 +88,10 @@ SSH = _phrases(
 )  # fmt: skip
 PAM = _phrases(
     (
-        rb"(?:\(?pam_\w+\)?(?:\([^)]*\))?:? )?authentication failure; .*?ruser=(?P<ruser>.*?)\s+rhost=(?P<address>\S*)"
-        rb"(?:\s+user=(?P<user>\S+))?\s*$",
+        (
+            rb"(?:\(?pam_\w+\)?(?:\([^)]*\))?:? )?authentication failure; .*?ruser=(?P<ruser>.*?)\s+rhost=(?P<address>\S*)"
+            rb"(?:\s+user=(?P<user>\S+))?\s*$"
+        ),
         "login-failed",
         FAIL,
     ),
