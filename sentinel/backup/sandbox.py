@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PREFIX = "sentinel-sandbox-"
 START_SECONDS = 60.0  # a cold disk needs this long for the first start
-RETRY_SECONDS = 5.0  # a server that exits at once may have met its predecessor still going down
+RETRY_SECONDS = 2.0  # a server that exits at once may have met its predecessor still going down
 STALE_SECONDS = 86_400.0
 
 

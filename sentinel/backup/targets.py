@@ -104,9 +104,14 @@ def in_sandbox(job: JobSettings, sandbox: Sandbox) -> Target:
     return Target(host=server.host, port=server.port, user=server.user, foreign=True)
 
 
+def _place(source: Source) -> tuple[object, ...]:
+    """What the settings alone say about where data lies; who asks for it makes no difference."""
+    return (source.kind, *(getattr(source, name, None) for name in ("host", "port", "database", "path", "root")))
+
+
 def require_other(source: Source, target: Source) -> None:
     """Refuse a target that is the source itself."""
-    if source == target:
+    if _place(source) == _place(target):
         raise SourceError("the target is the very data that was backed up; name another one, or force it")
     try:
         same = source.address() == target.address()

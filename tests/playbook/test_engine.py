@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from sentinel.ledger import Ledger
 from sentinel.playbook.engine import Approval, Mode, Result
 from sentinel.playbook.runner import Request, Runner
 from sentinel.state import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAD = "name: probe\ntitle: T\nwhen: W\nsteps:\n"
 

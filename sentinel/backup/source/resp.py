@@ -26,12 +26,19 @@ class RedisClient:
             raise SourceError(f"redis: {self.name}: {error.strerror or error}") from error
         self._input = self._socket.makefile("rb")
         if password is not None:
-            self.ask("AUTH", *([user] if user else []), password)
+            try:
+                self.ask("AUTH", *([user] if user else []), password)
+            except SourceError:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._input.close()
         self._socket.close()
 

@@ -115,6 +115,8 @@ class Sqlite:
             target.execute("PRAGMA journal_mode = DELETE")
 
     def _intact(self, path: Path) -> None:
+        if path.stat().st_size == 0:
+            raise SourceError("sqlite: the dump is empty")  # which SQLite takes for a database without tables
         with self._opened(path) as connection:
             verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if verdict != b"ok":
