@@ -76,6 +76,27 @@ ledger_head = Gauge(
 )
 
 # --- network plane ----------------------------------------------------------------------------------------------
+network_packets = Counter("sentinel_network_packets_total", "Packets taken from the ring.", ("interface",))
+network_dropped = Counter(
+    "sentinel_network_dropped_packets_total",
+    "Packets that were lost before we saw them; ring_full is read from the kernel.",
+    ("interface", "reason"),
+)
+network_last_packet = Gauge(
+    "sentinel_network_last_packet_timestamp_seconds", "When the last packet was taken.", ("interface",)
+)
+network_flows = Gauge("sentinel_network_flows", "Flows in the table.")
+network_flows_evicted = Counter("sentinel_network_flows_evicted_total", "Flows dropped at the table's bound.")
+network_stream_bytes = Gauge("sentinel_network_stream_bytes", "Bytes held for TCP reassembly.")
+network_segments_refused = Counter(
+    "sentinel_network_segments_refused_total", "TCP segments not kept because reassembly memory was full."
+)
+network_stream_gaps = Counter("sentinel_network_stream_gaps_total", "Holes in TCP streams.")
+network_datagrams_lost = Counter(
+    "sentinel_network_fragmented_datagrams_lost_total",
+    "Unfinished fragmented datagrams given up.",
+    ("reason",),
+)
 app_transactions_evicted = Counter(
     "sentinel_app_transactions_evicted_total", "Live transactions dropped because a flow had too many."
 )
@@ -109,7 +130,9 @@ correlation_evictions = Counter(
 
 # --- detection, alerts, response --------------------------------------------------------------------------------
 response_decisions = Counter(
-    "sentinel_response_decisions_total", "What alerts led to: a ban asked for, spared, below level ...", ("outcome",)
+    "sentinel_response_decisions_total",
+    "What alerts led to: a ban asked for, spared, below level ...",
+    ("outcome",),
 )
 alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
 
