@@ -47,7 +47,7 @@ def replay_network(
 
     options = dict(overrides or {})
     engine = build(rules, DetectSettings().variables(), options, cache=cache_folder()).engine
-    parser = NetworkParser(ProtocolSettings(), options)
+    parser = NetworkParser(ProtocolSettings.model_validate({}), options)
     for batch in read(path):
         for packet in parser.feed(batch):
             yield from engine.inspect(packet)
@@ -98,7 +98,7 @@ def replay_logs(
     from sentinel.protocol.logs.parser import LogParser
 
     parser = LogParser(log_format)
-    engine = log_engine(rules)
+    engine = log_engine(rules, cache=cache_folder())
     derivation = Derivation()
     for batch in read_file(path, progress=progress):
         yield from engine.scan(derivation.attach(parser.parse(batch)))

@@ -30,9 +30,7 @@ class AddressSet(NamedTuple):
     def everything(self) -> bool:
         return self.four == ALL4 and self.six == ALL6
 
-    def __contains__(self, address: object) -> bool:
-        if not isinstance(address, bytes):
-            return False
+    def has(self, address: bytes) -> bool:
         ranges = self.four if len(address) == 4 else self.six
         return _within(ranges, int.from_bytes(address, "big"))
 
@@ -44,8 +42,8 @@ class PortSet(NamedTuple):
     def everything(self) -> bool:
         return self.ranges == ALL_PORTS
 
-    def __contains__(self, port: object) -> bool:
-        return isinstance(port, int) and _within(self.ranges, port)
+    def has(self, port: int) -> bool:
+        return _within(self.ranges, port)
 
 
 ANY_ADDRESS = AddressSet(ALL4, ALL6)

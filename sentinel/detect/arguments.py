@@ -41,7 +41,7 @@ def integer(text: str) -> int:
 
 
 def comparison(value: str | None, names: dict[str, int] | None = None) -> Comparison:
-    """ "5", "!5", "<5", ">=5", "5-9", "5<>9"."""
+    """Numbers and ranges: 5, !5, <5, >=5, 5-9, 5<>9."""
     text = required(value).strip()
     found = _COMPARISON.fullmatch(text)
     if not found:
@@ -81,7 +81,7 @@ def words(value: str | None) -> list[str]:
 
 
 def pairs(value: str | None) -> dict[str, str]:
-    """ "type limit, track by_src" -> {"type": "limit", "track": "by_src"}; a lone word has an empty value."""
+    """A comma list of `key value` pairs; a lone word has an empty value."""
     found: dict[str, str] = {}
     for word in words(value):
         key, _, rest = word.partition(" ")

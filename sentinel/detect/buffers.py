@@ -83,7 +83,7 @@ _ROWS = [
     *_table("ike", "both", "ike.resp_spi ike.nonce_payload ike.key_exchange_payload ike.vendor"),
     *_table("dnp3", "both", "dnp3.data"),
 ]
-_PACKET = "ipv4.hdr ipv6.hdr tcp.hdr udp.hdr icmpv4.hdr icmpv6.hdr ip.src ip.dst".split()
+_PACKET = ["ipv4.hdr", "ipv6.hdr", "tcp.hdr", "udp.hdr", "icmpv4.hdr", "icmpv6.hdr", "ip.src", "ip.dst"]
 _MULTIPLE = {
     "dns.query", "tls.certs", "http.request_header", "http.response_header", "http2.header_name", "file.name",
     "file.magic", "ike.vendor", "mqtt.subscribe.topic", "mqtt.unsubscribe.topic", "quic.cyu.hash", "quic.cyu.string",

@@ -21,6 +21,8 @@ from sentinel.errors import InvalidInputError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sentinel.detect.rule import Rule
+
 log = logging.getLogger(__name__)
 _HTTP = "app-layer.protocols.http.libhtp.default-config."
 _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -92,9 +94,7 @@ def build(
     variables = variables_of(base_variables, options)
     loaded = load(paths, variables, cache)
     sets = memory.sets if memory is not None else DataSets()
-    rules = [
-        rule for rule in loaded.rules if _sets_loaded(rule.sets, rule.path, rule.line, rule.sid, sets, loaded)
-    ]
+    rules = [rule for rule in loaded.rules if _sets_loaded(rule, sets, loaded)]
     for failure in loaded.failed:
         log.warning("%s", failure.problem())
     metrics.rules_loaded.set(len(rules), plane="network")
@@ -112,14 +112,14 @@ def build(
     return Built(engine, loaded)
 
 
-def _sets_loaded(
-    wanted: tuple[tuple[str, str, str], ...], path: str, line: int, sid: int, sets: DataSets, loaded: Loaded
-) -> bool:
+def _sets_loaded(rule: Rule, sets: DataSets, loaded: Loaded) -> bool:
     """Data files are read now; a rule whose file is bad is refused like one with a bad keyword."""
+    if not rule.sets:
+        return True
     try:
-        folder = Path(path).parent
-        sets.load_all((name, kind, str(folder / file) if file else "") for name, kind, file in wanted)
+        folder = Path(rule.path).parent
+        sets.load_all((name, kind, str(folder / file) if file else "") for name, kind, file in rule.sets)
     except (ValueError, OSError) as error:
-        loaded.failed.append(Failure(path, line, str(sid), str(error)))
+        loaded.failed.append(Failure(rule.path, rule.line, str(rule.sid), str(error)))
         return False
     return True

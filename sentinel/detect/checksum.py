@@ -22,8 +22,7 @@ def ones_sum(data: bytes) -> int:
     if len(data) % 2:
         data += b"\0"
     total = sum(memoryview(data).cast("H")) if len(data) else 0
-    total = int.from_bytes((total % 65535).to_bytes(2, "little"), "big") or (65535 if total else 0)
-    return total
+    return int.from_bytes((total % 65535).to_bytes(2, "little"), "big") or (65535 if total else 0)
 
 
 def verdict(packet: Packet, protocol: str) -> bool | None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect import fastpattern
-from sentinel.detect.addresses import AddressSet, PortSet
 from sentinel.detect.buffers import BUFFERS
 from sentinel.detect.protocols import PROTOCOLS, TCP
 from sentinel.detect.rule import Base64Decode, Check, Content, Match, Part, Pcre, Rule, Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sentinel.detect.addresses import AddressSet, PortSet
 
 PAYLOAD = "payload"
 DEFAULT_SEVERITY = 3  # of rules without priority and classtype
@@ -127,7 +128,7 @@ class Draft:
     @property
     def newest(self) -> tuple[list[Match], int]:
         """Where the last content is, for its modifiers."""
-        matches = self.base64 if self.base64 else (self.last.matches if self.last else [])
+        matches = self.base64 or (self.last.matches if self.last else [])
         for i in range(len(matches) - 1, -1, -1):
             if isinstance(matches[i], Content):
                 return matches, i

@@ -164,7 +164,7 @@ class Engine:
             if verdict is Verdict.HIDE:
                 continue
             passing = rule.action == "pass" or verdict is Verdict.PASS
-            if rule.action == "pass" and "alert" in rule.keywords or not passing:
+            if (rule.action == "pass" and "alert" in rule.keywords) or not passing:
                 alerts.append(make_alert(rule, packet, hit.tx, self._host))
             if passing or rule.action in BLOCKING:
                 if packet.flow is not None and (hit.tx is not None or hit.stream or whole_flow(rule)):

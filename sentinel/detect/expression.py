@@ -60,9 +60,10 @@ def compile_expression(pattern: bytes, flags: str) -> Expression:
 
 def _ungreedy(pattern: bytes) -> bytes:
     """PCRE's U: quantifiers are lazy, and greedy with a '?' after them."""
-    return _QUANTIFIER.sub(
+    swapped: bytes = _QUANTIFIER.sub(
         lambda found: found[0] if not found["q"] else found["q"] + (b"" if found["lazy"] else b"?"), pattern
     )
+    return swapped
 
 
 def _dollar_end(pattern: bytes) -> bytes:

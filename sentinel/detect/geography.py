@@ -60,8 +60,8 @@ class Countries:
         if self._bits == 28:
             middle = self._data[at + 3]
             if side == 0:
-                return (middle & 0xF0) << 20 | int.from_bytes(self._data[at : at + 3], "big")
-            return (middle & 0x0F) << 24 | int.from_bytes(self._data[at + 4 : at + 7], "big")
+                return int((middle & 0xF0) << 20) | int.from_bytes(self._data[at : at + 3], "big")
+            return int((middle & 0x0F) << 24) | int.from_bytes(self._data[at + 4 : at + 7], "big")
         size = self._bits // 8
         return int.from_bytes(self._data[at + side * size : at + (side + 1) * size], "big")
 

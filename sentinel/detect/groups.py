@@ -47,6 +47,9 @@ class Groups:
                     if reaches:
                         both[direction].append((key, matcher))
 
+    def about_files(self, number: int) -> bool:
+        return any(part.buffer == "file" for parts in self.rules[number].parts for part in parts)
+
     def _place(
         self,
         number: int,

@@ -30,16 +30,16 @@ def application_fits(rule: Rule, packet: Packet) -> bool:
 def _forth(rule: Rule, packet: Packet) -> bool:
     return (
         _ports(rule, packet, packet.sport, packet.dport)
-        and (rule.source.everything or packet.src in rule.source)
-        and (rule.destination.everything or packet.dst in rule.destination)
+        and (rule.source.everything or rule.source.has(packet.src))
+        and (rule.destination.everything or rule.destination.has(packet.dst))
     )
 
 
 def _back(rule: Rule, packet: Packet) -> bool:
     return (
         _ports(rule, packet, packet.dport, packet.sport)
-        and (rule.source.everything or packet.dst in rule.source)
-        and (rule.destination.everything or packet.src in rule.destination)
+        and (rule.source.everything or rule.source.has(packet.dst))
+        and (rule.destination.everything or rule.destination.has(packet.src))
     )
 
 
@@ -48,4 +48,4 @@ def _ports(rule: Rule, packet: Packet, source: int, destination: int) -> bool:
         return True
     if packet.proto not in WITH_PORTS or packet.fragment or not (packet.l4 or packet.pseudo):
         return False
-    return source in rule.source_ports and destination in rule.destination_ports
+    return rule.source_ports.has(source) and rule.destination_ports.has(destination)

@@ -49,9 +49,9 @@ def _allows(rule: Rule, proto: int, sport: int, dport: int, version: int) -> boo
         return True
     if sport < 0:
         return False
-    if sport in rule.source_ports and dport in rule.destination_ports:
+    if rule.source_ports.has(sport) and rule.destination_ports.has(dport):
         return True
-    return rule.both_ways and dport in rule.source_ports and sport in rule.destination_ports
+    return rule.both_ways and rule.source_ports.has(dport) and rule.destination_ports.has(sport)
 
 
 class AddressIndex:

@@ -22,29 +22,75 @@ _BOTH, _SERVER, _CLIENT = (True, True), (True, False), (False, True)
 _MQTT_TYPES = {
     name: number
     for number, name in enumerate(
-        "UNASSIGNED CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK "
-        "PINGREQ PINGRESP DISCONNECT AUTH".split()
+        [
+            "UNASSIGNED",
+            "CONNECT",
+            "CONNACK",
+            "PUBLISH",
+            "PUBACK",
+            "PUBREC",
+            "PUBREL",
+            "PUBCOMP",
+            "SUBSCRIBE",
+            "SUBACK",
+            "UNSUBSCRIBE",
+            "UNSUBACK",
+            "PINGREQ",
+            "PINGRESP",
+            "DISCONNECT",
+            "AUTH",
+        ]
     )
 }
 _HTTP2_FRAMES = {
     name: number
     for number, name in enumerate(
-        "DATA HEADERS PRIORITY RSTSTREAM SETTINGS PUSHPROMISE PING GOAWAY WINDOWUPDATE CONTINUATION".split()
+        [
+            "DATA",
+            "HEADERS",
+            "PRIORITY",
+            "RSTSTREAM",
+            "SETTINGS",
+            "PUSHPROMISE",
+            "PING",
+            "GOAWAY",
+            "WINDOWUPDATE",
+            "CONTINUATION",
+        ]
     )
 }
 _HTTP2_ERRORS = {
     name: number
     for number, name in enumerate(
-        "NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR "
-        "REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM INADEQUATE_SECURITY "
-        "HTTP_1_1_REQUIRED".split()
+        [
+            "NO_ERROR",
+            "PROTOCOL_ERROR",
+            "INTERNAL_ERROR",
+            "FLOW_CONTROL_ERROR",
+            "SETTINGS_TIMEOUT",
+            "STREAM_CLOSED",
+            "FRAME_SIZE_ERROR",
+            "REFUSED_STREAM",
+            "CANCEL",
+            "COMPRESSION_ERROR",
+            "CONNECT_ERROR",
+            "ENHANCE_YOUR_CALM",
+            "INADEQUATE_SECURITY",
+            "HTTP_1_1_REQUIRED",
+        ]
     )
 }
 _HTTP2_SETTINGS = {
     f"SETTINGS_{name}": number + 1
     for number, name in enumerate(
-        "HEADER_TABLE_SIZE ENABLE_PUSH MAX_CONCURRENT_STREAMS INITIAL_WINDOW_SIZE MAX_FRAME_SIZE "
-        "MAX_HEADER_LIST_SIZE".split()
+        [
+            "HEADER_TABLE_SIZE",
+            "ENABLE_PUSH",
+            "MAX_CONCURRENT_STREAMS",
+            "INITIAL_WINDOW_SIZE",
+            "MAX_FRAME_SIZE",
+            "MAX_HEADER_LIST_SIZE",
+        ]
     )
 }
 _TLS_VERSIONS = {"1.0": 0x0301, "1.1": 0x0302, "1.2": 0x0303, "1.3": 0x0304}
@@ -56,7 +102,7 @@ _SSL_VERSIONS = {
 _SSL_STATES = {"client_hello", "server_hello", "client_keyx", "server_keyx", "unknown"}
 
 
-def _add(
+def _add(  # noqa: PLR0917 - a row of the table below
     draft: Draft, name: str, check: str, args: tuple[object, ...], protocols: str, reach: tuple[bool, bool]
 ) -> None:
     draft.app_checks.append((Check(name, (check, *args)), frozenset(protocols.split()), reach))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CHARACTER_LIMIT = 255  # of a priority, as in Suricata
 _KNOWN_FEATURES = ("keyword", "feature", "version")
+_VERSION = re.compile(r"(>=|<=|>|<)\s*(\d+(?:\.\d+){0,2})")
 VERSION = (7, 0, 10)  # whose rule language and semantics these are
 
 
@@ -73,27 +74,23 @@ def _ignore(draft: Draft, value: str | None) -> None:
 def _requires(draft: Draft, value: str | None) -> None:
     for condition in required(value).split(","):
         kind, _, rest = condition.strip().partition(" ")
-        if kind == "version" and not any(
-            all(_satisfies(part) for part in option.split()) for option in rest.split("|")
-        ):
-            raise ValueError(f"needs {condition.strip()}, Sentinel has {'.'.join(map(str, VERSION))}")
-        if kind == "feature":
-            raise ValueError(f"needs {condition.strip()}")
         if kind not in _KNOWN_FEATURES:
             raise ValueError(f"unknown requirement {kind}")
+        if kind == "feature" or (kind == "version" and not any(map(_satisfied, rest.split("|")))):
+            raise ValueError(f"needs {condition.strip()}, Sentinel speaks {'.'.join(map(str, VERSION))}")
 
 
-def _satisfies(text: str) -> bool:
-    found = re.fullmatch(r"(>=|<=|>|<)\s*(\d+)(?:\.(\d+))?(?:\.(\d+))?", text.strip())
-    if not found:
-        raise ValueError(f"{text!r} is not a version condition")
-    wanted = tuple(int(part or 0) for part in found.groups()[1:])
-    return {
-        ">=": wanted <= VERSION,
-        "<=": wanted >= VERSION,
-        ">": wanted < VERSION,
-        "<": wanted > VERSION,
-    }[found[1]]
+def _satisfied(conditions: str) -> bool:
+    """All of several conditions, such as >= 7.0.3 < 8."""
+    found = _VERSION.findall(conditions)
+    if not found or _VERSION.sub("", conditions).strip():
+        raise ValueError(f"{conditions!r} is not a version condition")
+    return all(_holds(operator, tuple(map(int, version.split(".")))) for operator, version in found)
+
+
+def _holds(operator: str, wanted: tuple[int, ...]) -> bool:
+    full = (*wanted, 0, 0)[:3]
+    return {">=": full <= VERSION, "<=": full >= VERSION, ">": full < VERSION, "<": full > VERSION}[operator]
 
 
 META: dict[str, Callable[[Draft, str | None], None]] = {

@@ -93,37 +93,38 @@ def _parse_all(
         for path, content in files:
             context = Context(variables, classes, str(path.parent))
             for number, text in rule_lines(content):
-                _parse_one(text, context, str(path), number, loaded, known)
+                try:
+                    rule = parse_rule(text, context, str(path), number)
+                except ValueError as error:
+                    _refuse(loaded, str(path), number, text, str(error))
+                else:
+                    _keep_newest(loaded, known, rule)
     finally:
         if collecting:
             gc.enable()
-    loaded.rules = ordering.ordered([rule for rule in loaded.rules if rule.sid])
+    loaded.rules = ordering.ordered(loaded.rules)
     return loaded
 
 
-def _parse_one(
-    text: str, context: Context, path: str, number: int, loaded: Loaded, known: dict[tuple[int, int], int]
-) -> None:
-    try:
-        rule = parse_rule(text, context, path, number)
-    except ValueError as error:
-        if str(error).startswith("requires: needs"):
-            loaded.skipped += 1
-            return
-        sid = _SID.search(text)
-        loaded.failed.append(Failure(path, number, sid[1] if sid else "?", str(error)))
+def _refuse(loaded: Loaded, path: str, number: int, text: str, reason: str) -> None:
+    if reason.startswith("requires: needs"):
+        loaded.skipped += 1
         return
-    key = (rule.gid, rule.sid)
-    before = known.get(key)
-    if before is None:
-        known[key] = len(loaded.rules)
+    sid = _SID.search(text)
+    loaded.failed.append(Failure(path, number, sid[1] if sid else "?", reason))
+
+
+def _keep_newest(loaded: Loaded, known: dict[tuple[int, int], int], rule: Rule) -> None:
+    """Of rules with the same sid the one with the highest rev is meant."""
+    before = known.setdefault((rule.gid, rule.sid), len(loaded.rules))
+    if before == len(loaded.rules):
         loaded.rules.append(rule)
     elif loaded.rules[before].rev < rule.rev:
         loaded.rules[before] = rule
     else:
         older = loaded.rules[before]
         reason = f"same sid as {older.path}:{older.line}, and no newer rev"
-        loaded.failed.append(Failure(path, number, str(rule.sid), reason))
+        loaded.failed.append(Failure(rule.path, rule.line, str(rule.sid), reason))
 
 
 def rule_lines(content: bytes) -> Iterator[tuple[int, str]]:

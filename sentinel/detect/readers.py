@@ -45,6 +45,7 @@ class TxState:
     scanned: dict[tuple[int, Key], Any] = field(default_factory=dict)  # value a matcher has seen already
     inspected: dict[str, int] = field(default_factory=dict)  # bytes of each body looked at
     views: dict[tuple[int, Key], tuple[Any, list[View]]] = field(default_factory=dict)
+    files: int = 0  # seen so far
     moment: int = -1  # the packet that `bodies` belongs to
     bodies: dict[str, View | None] = field(default_factory=dict)
 

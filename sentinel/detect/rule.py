@@ -49,7 +49,7 @@ class IsDataAt(NamedTuple):
 
 
 class ByteTest(NamedTuple):
-    count: Number
+    width: Number
     operator: str
     negated: bool
     value: Number
@@ -62,7 +62,7 @@ class ByteTest(NamedTuple):
 
 
 class ByteJump(NamedTuple):
-    count: Number
+    width: Number
     offset: Number
     relative: bool = False
     little: bool = False
@@ -77,7 +77,7 @@ class ByteJump(NamedTuple):
 
 
 class ByteExtract(NamedTuple):
-    count: int
+    width: int
     offset: int
     name: str
     relative: bool = False
@@ -89,7 +89,7 @@ class ByteExtract(NamedTuple):
 
 
 class ByteMath(NamedTuple):
-    count: Number
+    width: Number
     offset: int
     operator: str
     value: Number
@@ -112,7 +112,7 @@ class Size(NamedTuple):
 class Base64Decode(NamedTuple):
     """Decodes at this place; `inner` (from base64_data) must match the decoded bytes."""
 
-    count: int = 0
+    width: int = 0
     offset: int = 0
     relative: bool = False
     inner: tuple[Any, ...] = ()
@@ -161,7 +161,7 @@ class Part(NamedTuple):
 class Threshold(NamedTuple):
     kind: str  # limit, threshold, both, detection_filter, rate_filter, suppress
     track: str  # by_src, by_dst, by_both, by_rule, by_flow
-    count: int
+    limit: int
     seconds: int
     action: str = ""
     timeout: int = 0

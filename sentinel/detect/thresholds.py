@@ -101,10 +101,10 @@ class Thresholds:
             entry.since, entry.count = now, 1
         self._entries.move_to_end(key)
         reached = {
-            "limit": entry.count <= threshold.count,
-            "threshold": entry.count >= threshold.count,
-            "both": entry.count == threshold.count,
-            "detection_filter": entry.count > threshold.count,
+            "limit": entry.count <= threshold.limit,
+            "threshold": entry.count >= threshold.limit,
+            "both": entry.count == threshold.limit,
+            "detection_filter": entry.count > threshold.limit,
         }[threshold.kind]
         if reached and threshold.kind == "threshold":
             entry.count = 0
@@ -124,7 +124,7 @@ def _rate(entry: _Entry, threshold: Threshold, now: int, *, fresh: bool) -> Verd
         entry.since, entry.count = now, 1
         return Verdict.WRITE
     entry.count += 1
-    if entry.count < threshold.count:
+    if entry.count < threshold.limit:
         return Verdict.WRITE
     entry.until = now + threshold.timeout * SECOND
     return changed
@@ -133,7 +133,7 @@ def _rate(entry: _Entry, threshold: Threshold, now: int, *, fresh: bool) -> Verd
 def _suppressed(threshold: Threshold, packet: Packet) -> bool:
     if threshold.addresses is None:
         return True
-    source, destination = packet.src in threshold.addresses, packet.dst in threshold.addresses
+    source, destination = threshold.addresses.has(packet.src), threshold.addresses.has(packet.dst)
     return {"by_src": source, "by_dst": destination, "by_either": source or destination}[threshold.track]
 
 
@@ -207,7 +207,7 @@ def _filter(line: str, variables: Mapping[str, str]) -> Filter:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """ "gen_id 1, ip [a, b]" -> fields; commas inside brackets belong to the value."""
+    """Comma list of `key value`; commas inside brackets belong to the value."""
     fields: dict[str, str] = {}
     for part in re.split(r",\s*(?![^\[]*\])", text):
         key, _, value = part.strip().partition(" ")

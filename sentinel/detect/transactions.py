@@ -49,14 +49,24 @@ class TransactionInspector:
         direction = packet.direction
         stream: dict[int, bool] = {}
         for tx in tuple(flow.transactions):
-            if tx.inspected[direction]:
-                continue
             state = tx_state(tx)
+            if len(tx.files) > state.files:
+                self._rearm(tx, state)
+            elif tx.inspected[direction]:
+                continue
             for number in sorted(self._candidates(tx, direction, state)):
                 if self._judge(number, packet, tx, state, stream):
                     yield number, tx
             if tx.done[direction]:
                 tx.inspected[direction] = True
+
+    def _rearm(self, tx: Transaction, state: TxState) -> None:
+        """A new file: rules about files get another look, as with Suricata's DETECT_ENGINE_STATE_FLAG_FILE_NEW."""
+        if state.files:
+            for flags in state.flags:
+                for number in [n for n in flags if self._groups.about_files(n)]:
+                    del flags[number]
+        state.files = len(tx.files)
 
     def _candidates(self, tx: Transaction, direction: int, state: TxState) -> set[int]:
         groups = self._groups

@@ -113,7 +113,7 @@ def _filename(file: File, negated: bool, wanted: bytes) -> bool:
 
 
 def _size(file: File, wanted: Comparison) -> bool:
-    """ "<" waits for the end of a file; ">" need not."""
+    """Less-than waits for the end of a file; greater-than need not."""
     if not file.closed and wanted[0] not in {">", ">="}:
         return False
     return compare(file.size, wanted)
@@ -154,7 +154,7 @@ FILE_CHECKS: dict[str, Callable[..., bool]] = {
     "fileext": _extension,
     "filemagic": lambda file, negated, wanted: (wanted in magic(file).lower()) is not negated,
     "filesize": _size,
-    "filestore": lambda file: True,
+    "filestore": lambda _file: True,
     "filemd5": _hashed("md5"),
     "filesha1": _hashed("sha1"),
     "filesha256": _hashed("sha256"),

@@ -92,7 +92,7 @@ class _Search:
         return self.scope.values.get(value, 0) if isinstance(value, str) else value
 
     # --- content ---------------------------------------------------------------------------------------------
-    def _content(self, i: int, content: Content) -> int:
+    def _content(self, i: int, content: Content) -> int:  # noqa: PLR0912 - Suricata's cases, side by side
         before = self.position
         window = self._window(content, before)
         if window is None:
@@ -188,7 +188,7 @@ class _Search:
                 self.scope.captured(kind, name, value or b"")
 
     # --- numbers, sizes, sets --------------------------------------------------------------------------------
-    def _is_data_at(self, match: IsDataAt) -> int:
+    def is_data_at(self, match: IsDataAt) -> int:
         wanted, size = self.number(match.position), len(self.view.data)
         there = self.position + wanted <= size if match.relative else wanted < size
         if there is not match.negated:
@@ -197,24 +197,24 @@ class _Search:
         # A fixed place that has no data will have none for another occurrence further on.
         return HOPELESS if fixed and (not match.negated or not match.relative) else MISSED
 
-    def _size(self, match: Size) -> int:
+    def size(self, match: Size) -> int:
         within = match.low <= len(self.view.data) + self.view.offset <= match.high
         return FOUND if within is not match.negated else HOPELESS
 
-    def _byte_test(self, match: ByteTest) -> int:
+    def byte_test(self, match: ByteTest) -> int:
         return (
             FOUND
             if verify_bytes.test(match, self.view.data, self.position, self.number, self.scope)
             else MISSED
         )
 
-    def _byte_jump(self, match: ByteJump) -> int:
+    def byte_jump(self, match: ByteJump) -> int:
         return self._moved(verify_bytes.jump(match, self.view.data, self.position, self.number, self.scope))
 
-    def _byte_extract(self, match: ByteExtract) -> int:
+    def byte_extract(self, match: ByteExtract) -> int:
         return self._moved(verify_bytes.extract(match, self.view.data, self.position, self.scope))
 
-    def _byte_math(self, match: ByteMath) -> int:
+    def byte_math(self, match: ByteMath) -> int:
         return self._moved(
             verify_bytes.calculate(match, self.view.data, self.position, self.number, self.scope)
         )
@@ -225,29 +225,29 @@ class _Search:
         self.position = position
         return FOUND
 
-    def _base64(self, match: Base64Decode) -> int:
+    def base64(self, match: Base64Decode) -> int:
         decoded = verify_bytes.decode64(match, self.view.data, self.position)
         if not decoded or not match.inner:
             return MISSED
         return FOUND if holds(match.inner, View(decoded), self.scope) else MISSED
 
-    def _in_set(self, match: InSet) -> int:
+    def in_set(self, match: InSet) -> int:
         return (
             FOUND if self.scope.in_set is not None and self.scope.in_set(match, self.view.data) else HOPELESS
         )
 
-    def _check(self, match: Check) -> int:
+    def check(self, match: Check) -> int:
         return FOUND if verify_bytes.CHECKS[match.name](match, self.view.data, self.position) else MISSED
 
 
 _STEPS: dict[type, Callable[[_Search, object], int]] = {
-    IsDataAt: _Search._is_data_at,  # type: ignore[dict-item]
-    Size: _Search._size,  # type: ignore[dict-item]
-    ByteTest: _Search._byte_test,  # type: ignore[dict-item]
-    ByteJump: _Search._byte_jump,  # type: ignore[dict-item]
-    ByteExtract: _Search._byte_extract,  # type: ignore[dict-item]
-    ByteMath: _Search._byte_math,  # type: ignore[dict-item]
-    Base64Decode: _Search._base64,  # type: ignore[dict-item]
-    InSet: _Search._in_set,  # type: ignore[dict-item]
-    Check: _Search._check,  # type: ignore[dict-item]
+    IsDataAt: _Search.is_data_at,  # type: ignore[dict-item]
+    Size: _Search.size,  # type: ignore[dict-item]
+    ByteTest: _Search.byte_test,  # type: ignore[dict-item]
+    ByteJump: _Search.byte_jump,  # type: ignore[dict-item]
+    ByteExtract: _Search.byte_extract,  # type: ignore[dict-item]
+    ByteMath: _Search.byte_math,  # type: ignore[dict-item]
+    Base64Decode: _Search.base64,  # type: ignore[dict-item]
+    InSet: _Search.in_set,  # type: ignore[dict-item]
+    Check: _Search.check,  # type: ignore[dict-item]
 }

@@ -49,7 +49,7 @@ def masked(value: int, mask: int) -> int:
 def test(match: ByteTest, data: bytes, position: int, number: Resolve, scope: Scope) -> bool:
     at = number(match.offset) + (position if match.relative else 0)
     little = match.little or (match.dce and scope.little_endian)
-    value = read(data, at, number(match.count), match.base, little)
+    value = read(data, at, number(match.width), match.base, little)
     if value is None or at >= len(data):
         return False
     return (
@@ -69,7 +69,7 @@ _OPERATORS: dict[str, Callable[[int, int], bool]] = {
 
 
 def jump(match: ByteJump, data: bytes, position: int, number: Resolve, scope: Scope) -> int | None:
-    count = number(match.count)
+    count = number(match.width)
     at = number(match.offset) + (position if match.relative else 0)
     little = match.little or (match.dce and scope.little_endian)
     value = read(data, at, count, match.base, little)
@@ -91,18 +91,18 @@ def jump(match: ByteJump, data: bytes, position: int, number: Resolve, scope: Sc
 def extract(match: ByteExtract, data: bytes, position: int, scope: Scope) -> int | None:
     at = match.offset + (position if match.relative else 0)
     little = match.little or (match.dce and scope.little_endian)
-    value = read(data, at, match.count, match.base, little)
+    value = read(data, at, match.width, match.base, little)
     if value is None:
         return None
     value *= match.multiplier
     if match.align and value % match.align:
         value += match.align - value % match.align
     scope.values[match.name] = value & TOP
-    return at + match.count
+    return at + match.width
 
 
 def calculate(match: ByteMath, data: bytes, position: int, number: Resolve, scope: Scope) -> int | None:
-    count = number(match.count)
+    count = number(match.width)
     at = match.offset + (position if match.relative else 0)
     little = match.little or (match.dce and scope.little_endian)
     value = read(data, at, count, match.base, little)
@@ -125,7 +125,7 @@ def calculate(match: ByteMath, data: bytes, position: int, number: Resolve, scop
 
 def decode64(match: Base64Decode, data: bytes, position: int) -> bytes:
     start = match.offset + (position if match.relative else 0)
-    piece = data[start : start + match.count] if match.count else data[start:]
+    piece = data[start : start + match.width] if match.width else data[start:]
     found = _BASE64.match(piece)
     text = found[0].rstrip(b"=") if found else b""
     text = text[: len(text) - (len(text) % 4 == 1)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sentinel.detect.sigma.predicate import Exists, Null, SameAs, Text
+from sentinel.detect.sigma.predicate import Exists, Null, Number, SameAs, Text
 from sentinel.detect.sigma.tree import All, AnyOf, Not, Test
 
 if TYPE_CHECKING:
@@ -102,14 +102,16 @@ def _match(node: Test, values: Values, rows: Rows) -> Mask:
     test = predicate.test
     if len(rows) < MANY_ROWS:
         return np.fromiter((test(value) for value in values.take(rows)), np.bool_, len(rows))
-    known: dict[bytes, bool] = {}
-    result = np.empty(len(rows), np.bool_)
-    for i, value in enumerate(values.take(rows)):
-        verdict = known.get(value)
-        if verdict is None:
-            verdict = known[value] = test(value)
-        result[i] = verdict
-    return result
+    distinct, codes = values.distinct()
+    asked = codes[rows]
+    verdicts = np.zeros(len(distinct), np.bool_)
+    if len(distinct) <= len(rows):
+        verdicts[:] = [test(value) for value in distinct]
+    else:
+        needed = np.unique(asked)
+        verdicts[needed] = [test(distinct[code]) for code in needed.tolist()]
+    found: Mask = verdicts[asked]
+    return found
 
 
 def _literal(predicate: Text, literal: bytes, values: Values, rows: Rows) -> Mask:
@@ -149,7 +151,7 @@ def _pairs(predicate: SameAs, left: list[Values], right: list[Values], rows: Row
     return result
 
 
-_COST = {Exists: 0, Null: 0, Text: 1}
+_COST = {Exists: 0, Null: 0, Number: 0.5, Text: 1}
 
 
 def arranged(node: Node) -> Node:

@@ -61,14 +61,16 @@ class FieldScreen:
 
     def candidates(self, name: str, view: View, found: dict[int, list[Rows]]) -> None:
         for values in view.forms(name):
-            data, begins, rows = values.lines()
-            numbers, ends = self.prefilter.scan(data)
+            distinct, _ = values.distinct()
+            numbers, ends = self.prefilter.scan(b"\n".join(distinct))
             if not numbers:
                 continue
-            hit = rows[np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1]
+            begins = np.zeros(len(distinct), np.int64)
+            np.cumsum([len(value) + 1 for value in distinct[:-1]], out=begins[1:])
+            hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
             needles = np.asarray(numbers, np.int64)
             for needle in np.unique(needles).tolist():
-                its = np.unique(hit[needles == needle])
+                its = values.rows_of(hit[needles == needle])
                 view.hits[name, needle].append(its)
                 for owner in self.owners[needle]:
                     found[owner].append(its)
@@ -81,7 +83,9 @@ class Screen:
     rules: list[Rule]
     fields: dict[str, FieldScreen] = field(default_factory=dict)
     everywhere: list[int] = field(default_factory=list)
-    asked: dict[int, tuple[str, int]] = field(default_factory=dict)  # id of a Test -> field and needle that stand for it
+    asked: dict[int, tuple[str, int]] = field(
+        default_factory=dict
+    )  # id of a Test -> field and needle that stand for it
 
     @classmethod
     def build(cls, rules: Iterable[Rule], kind: str, cache: Path | None = None) -> Screen:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
     Mask = NDArray[np.bool_]
+    Codes = NDArray[np.int64]
 
 LINE = "event.original"
 FORMS = ("", "|decoded")
@@ -26,7 +27,12 @@ FORMS = ("", "|decoded")
 GROUPS = {
     "request.target": ("url.original", "http.request.body.content"),
     "request.input": ("url.original", "http.request.body.content", "http.request.cookie"),
-    "request.any": ("url.original", "http.request.body.content", "http.request.cookie", "user_agent.original"),
+    "request.any": (
+        "url.original",
+        "http.request.body.content",
+        "http.request.cookie",
+        "user_agent.original",
+    ),
     "request.headers": ("user_agent.original", "http.request.referrer"),
 }
 
@@ -40,6 +46,7 @@ class Values:
     ends: Rows
     present: Mask | None
     _folded: bytes | None = None
+    _distinct: tuple[list[bytes], Codes] | None = None
 
     @classmethod
     def of(cls, column: Column) -> Values:
@@ -65,17 +72,24 @@ class Values:
             self._folded = self.data.lower()
         return self._folded
 
-    def lines(self) -> tuple[bytes, Rows, Rows]:
-        """(buffer, begin of each value in it, its row): present values, each ended by a newline."""
-        rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
-        if not len(rows):
-            return b"", rows, rows
-        values = self.take(rows)
-        lengths = self.ends[rows] - self.starts[rows] + 1
-        begins = np.zeros(len(rows), np.int64)
-        np.cumsum(lengths[:-1], out=begins[1:])
-        values.append(b"")
-        return b"\n".join(values), begins, rows
+    def distinct(self) -> tuple[list[bytes], Codes]:
+        """The different values, and which of them each row has (-1: none). Logs repeat themselves: clients, agents,
+        referrers and many targets are worth looking at once a batch."""
+        if self._distinct is None:
+            rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
+            codes = np.full(len(self.starts), -1, np.int64)
+            index: dict[bytes, int] = {}
+            number = index.setdefault
+            codes[rows] = [number(value, len(index)) for value in self.take(rows)]
+            self._distinct = list(index), codes
+        return self._distinct
+
+    def rows_of(self, values: Rows) -> Rows:
+        """The rows that have one of these distinct values, ascending."""
+        _, codes = self.distinct()
+        wanted = np.zeros(int(codes.max(initial=-1)) + 2, np.bool_)
+        wanted[values] = True
+        return np.flatnonzero(wanted[codes])  # code -1 reads the last element, which is never wanted
 
 
 @dataclass(slots=True)
