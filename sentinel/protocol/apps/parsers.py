@@ -13,6 +13,7 @@ from sentinel.protocol.apps.ike import Ike
 from sentinel.protocol.apps.krb5 import Krb5
 from sentinel.protocol.apps.mqtt import Mqtt
 from sentinel.protocol.apps.pgsql import Pgsql
+from sentinel.protocol.apps.quic import Quic
 from sentinel.protocol.apps.recognise import TCP
 from sentinel.protocol.apps.rfb import Rfb
 from sentinel.protocol.apps.sip import Sip
@@ -44,6 +45,7 @@ PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
     "krb5": lambda session, _: Krb5(session, framed=session.flow.proto == TCP),
     "smb": lambda session, _: Smb(session),
     "dcerpc": lambda session, _: Dcerpc(session),
+    "quic": lambda session, _: Quic(session),
     "tftp": lambda session, _: Small(session, "tftp"),
     "ntp": lambda session, _: Small(session, "ntp"),
     "snmp": lambda session, _: Small(session, "snmp"),

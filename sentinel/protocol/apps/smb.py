@@ -198,7 +198,7 @@ class Smb:
             # Suricata keeps what came first and drops the whole overlapping chunk.
             self.session.flag(owner, "file_overlap")
             return
-        elif offset > file.size:
+        if offset > file.size:
             file.truncated = True
             append_file(file, bytes(min(offset - file.size, 65536)))
             file.size = offset
