@@ -47,8 +47,10 @@ class Groups:
                     if reaches:
                         both[direction].append((key, matcher))
 
-    def about_files(self, number: int) -> bool:
-        return any(part.buffer == "file" for parts in self.rules[number].parts for part in parts)
+    def file_bits(self, number: int, direction: int) -> int:
+        """The bits (as transactions keep them) of a rule's parts about files."""
+        parts = self.rules[number].parts[direction]
+        return sum(1 << i for i, part in enumerate(parts) if part.buffer == "file")
 
     def _place(
         self,

@@ -61,11 +61,14 @@ class TransactionInspector:
                 tx.inspected[direction] = True
 
     def _rearm(self, tx: Transaction, state: TxState) -> None:
-        """A new file: rules about files get another look, as with Suricata's DETECT_ENGINE_STATE_FLAG_FILE_NEW."""
+        """A new file: what rules say about files is judged again, as with Suricata's DETECT_ENGINE_STATE_FLAG_FILE_NEW."""
         if state.files:
-            for flags in state.flags:
-                for number in [n for n in flags if self._groups.about_files(n)]:
-                    del flags[number]
+            for direction, flags in enumerate(state.flags):
+                for number, bits in flags.items():
+                    about_files = self._groups.file_bits(number, direction)
+                    if about_files:
+                        every = (1 << len(self._groups.rules[number].parts[direction])) - 1 | STREAM_BIT
+                        flags[number] = (every if bits == DONE else bits) & ~about_files
         state.files = len(tx.files)
 
     def _candidates(self, tx: Transaction, direction: int, state: TxState) -> set[int]:

@@ -18,7 +18,7 @@ from sentinel.detect.sigma.logsource import serves
 from sentinel.detect.sigma.tree import All, Not, Test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sentinel.detect.sigma.predicate import Needle
@@ -49,6 +49,16 @@ def keys_of(node: Node) -> tuple[float, Keys] | None:
         return None
     some = [keys for keys in found if keys is not None]
     return min(weight for weight, _ in some), [key for _, keys in some for key in keys]
+
+
+def _needles(node: Node) -> Iterator[tuple[str, Needle]]:
+    if isinstance(node, Test):
+        needle = node.predicate.needle
+        if needle is not None and node.field not in FEW_VALUES and needle.weight >= LIGHTEST:
+            yield node.field, needle
+    else:
+        for child in (node.child,) if isinstance(node, Not) else node.children:
+            yield from _needles(child)
 
 
 @dataclass(slots=True)
@@ -92,6 +102,10 @@ class Screen:
         screen = cls([rule for rule in rules if serves(rule.logsource, kind)])
         wanted: dict[str, dict[Needle, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, rule in enumerate(screen.rules):
+            for name, needle in _needles(rule.condition):
+                wanted[name].setdefault(
+                    needle, []
+                )  # so that the screen answers every costly test of a candidate
             keys = keys_of(rule.condition)
             if keys is None:
                 screen.everywhere.append(number)
@@ -112,15 +126,13 @@ class Screen:
 
     def _note(self, node: Node) -> None:
         """Remember which tests the screen answers: where their needle was not found, they are false."""
-        if isinstance(node, Not):
-            self._note(node.child)
-        elif isinstance(node, Test):
+        if isinstance(node, Test):
             made, needle = self.fields.get(node.field), node.predicate.needle
             number = made.numbers.get(needle) if made is not None and needle is not None else None
             if made is not None and number is not None and number not in made.prefilter.refused:
                 self.asked[id(node)] = (node.field, number)
         else:
-            for child in node.children:
+            for child in (node.child,) if isinstance(node, Not) else node.children:
                 self._note(child)
 
     def candidates(self, view: View) -> list[tuple[int, Rows]]:

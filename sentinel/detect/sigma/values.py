@@ -74,13 +74,16 @@ class Values:
 
     def distinct(self) -> tuple[list[bytes], Codes]:
         """The different values, and which of them each row has (-1: none). Logs repeat themselves: clients, agents,
-        referrers and many targets are worth looking at once a batch."""
+        referrers and many targets are worth looking at once a batch.
+        """
         if self._distinct is None:
             rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
             codes = np.full(len(self.starts), -1, np.int64)
-            index: dict[bytes, int] = {}
-            number = index.setdefault
-            codes[rows] = [number(value, len(index)) for value in self.take(rows)]
+            values = self.take(rows)
+            index = dict.fromkeys(values, 0)
+            for code, value in enumerate(index):
+                index[value] = code
+            codes[rows] = [index[value] for value in values]
             self._distinct = list(index), codes
         return self._distinct
 
