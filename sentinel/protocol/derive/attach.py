@@ -44,6 +44,9 @@ class Derivation:
 
 
 def _decoded(columns: Columns, name: str) -> Column | None:
+    part = taxonomy.FORMED_PARTS.get(name)
+    if part is not None:
+        return part(columns, "|decoded")
     column = columns.column(name) if name in decoding.DECODED else None
     if column is None or (name == "event.original" and columns.column("url.original") is None):
         return None

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
@@ -29,9 +31,9 @@ WITH_PLUS = {
     "http.request.referrer",
     "http.request.body.content",
 }
-DECODED = WITH_PLUS | {"url.path", "user_agent.original", "url.domain", "event.original"}
+DECODED = WITH_PLUS | {"user_agent.original", "url.domain", "event.original"}
 
-_PERCENT = re.compile(rb"%(?:[uU]([0-9A-Fa-f]{4})|([0-9A-Fa-f]{2}))")
+_WIDE_PERCENT = re.compile(rb"%[uU]([0-9A-Fa-f]{4})")
 _ESCAPE = re.compile(
     rb"\\(?:x\{?([0-9A-Fa-f]{2})\}?|u\{?00([0-9A-Fa-f]{2})\}?|u\{([0-9A-Fa-f]{1,2})\}|([0-3][0-7]{2}))"
 )
@@ -59,6 +61,7 @@ def decoded(column: Column, *, plus: bool) -> Column | None:
     return _sparse(values, where, column) if where else None
 
 
+@lru_cache(16_384)  # a page's address comes back as referrer of all it loads
 def decode(value: bytes, *, plus: bool) -> bytes:
     if len(value) > LONGEST:
         value = value[:LONGEST]
@@ -78,8 +81,7 @@ def decode(value: bytes, *, plus: bool) -> bytes:
 
 def _suspects(column: Column, *, plus: bool) -> NDArray[np.int64]:
     """Rows with a byte that some step undoes."""
-    view = np.frombuffer(column.data, np.uint8)
-    marks = np.flatnonzero(_MARKS[plus][view])
+    marks = _marks(column.data, plus)
     if not len(marks):
         return marks
     starts, ends = (
@@ -89,6 +91,11 @@ def _suspects(column: Column, *, plus: bool) -> NDArray[np.int64]:
     if column.present is not None:
         having &= column.present
     return np.flatnonzero(having)
+
+
+@lru_cache(4)  # the columns of a batch are spans of one buffer
+def _marks(data: bytes, plus: bool) -> NDArray[np.int64]:
+    return np.flatnonzero(_MARKS[plus][np.frombuffer(data, np.uint8)])
 
 
 def _table(marks: bytes) -> NDArray[np.bool_]:
@@ -114,11 +121,14 @@ def _sparse(values: list[bytes | None], where: list[int], like: Column) -> Colum
     return Column(packed.data, offsets, present)
 
 
-def _percent(match: re.Match[bytes]) -> bytes:
-    wide = match[1]
-    if wide is None:
-        return bytes((int(match[2], 16),))
-    code = int(wide, 16)
+def _percent(value: bytes) -> bytes:
+    if b"%u" in value or b"%U" in value:
+        value = _WIDE_PERCENT.sub(_wide_percent, value)
+    return unquote_to_bytes(value)
+
+
+def _wide_percent(match: re.Match[bytes]) -> bytes:
+    code = int(match[1], 16)
     return bytes((code,)) if code < 128 else chr(code).encode("utf-8", "replace")
 
 
@@ -146,6 +156,6 @@ def _narrow(match: re.Match[bytes]) -> bytes:
 
 _STEPS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
     (b"\\", lambda value: _ESCAPE.sub(_escape, value)),
-    (b"%", lambda value: _PERCENT.sub(_percent, value)),
+    (b"%", _percent),
     (b"&", lambda value: _ENTITY.sub(_entity, value)),
 )

@@ -52,9 +52,9 @@ def alias(columns: Columns, name: str) -> Column | None:
     return columns.column(ALIASES[name])
 
 
-def _target(columns: Columns) -> tuple[Column, np.ndarray, np.ndarray, np.ndarray] | None:
+def _target(columns: Columns, form: str = "") -> tuple[Column, np.ndarray, np.ndarray, np.ndarray] | None:
     """The target column, its begins and ends, and where its first question mark is (its end where it has none)."""
-    column = columns.column("url.original")
+    column = columns.column("url.original" + form)
     if column is None:
         return None
     starts, ends = (
@@ -68,16 +68,16 @@ def _target(columns: Columns) -> tuple[Column, np.ndarray, np.ndarray, np.ndarra
     return column, starts, ends, np.where((at < len(marks)) & (first < ends), first, ends)
 
 
-def path(columns: Columns) -> Column | None:
-    found = _target(columns)
+def path(columns: Columns, form: str = "") -> Column | None:
+    found = _target(columns, form)
     if found is None:
         return None
     column, starts, _, question = found
     return Column(column.data, starts, column.present, question)
 
 
-def query(columns: Columns) -> Column | None:
-    found = _target(columns)
+def query(columns: Columns, form: str = "") -> Column | None:
+    found = _target(columns, form)
     if found is None:
         return None
     column, _, ends, question = found
@@ -100,6 +100,8 @@ def _extension(value: bytes) -> bytes | None:
     return found if dot else None
 
 
+# The decoded target is cut like the logged one: an encoded question mark ends the path early, as it does for sloppy servers.
+FORMED_PARTS = {"url.path": path, "url.query": query}
 PARTS: dict[str, Callable[[Columns], Column | None]] = {
     "url.path": path,
     "url.query": query,
