@@ -66,6 +66,7 @@ class Clock:
     zone: tzinfo = UTC
     reference: Callable[[], int] = lambda: int(datetime.now(UTC).timestamp()) * SECOND
     last: int | None = None
+    _repeating: bool = False  # within an hour that DST repeats: in its second run
     _shape: re.Pattern[bytes] | None = None
 
     def read(self, text: bytes, start: int = 0) -> int | None:
@@ -143,10 +144,11 @@ class Clock:
             return seconds
         naive = datetime(1970, 1, 1) + timedelta(seconds=seconds)  # noqa: DTZ001 - a wall clock has no zone yet
         first = int(naive.replace(tzinfo=self.zone).timestamp())
-        if self.last is not None and self.last - first * SECOND > BACKWARDS:
-            second = int(naive.replace(tzinfo=self.zone, fold=1).timestamp())
-            if second > first:
-                return second
+        second = int(naive.replace(tzinfo=self.zone, fold=1).timestamp())
+        if second > first and self.last is not None:
+            back = self.last - first * SECOND
+            self._repeating = back > BACKWARDS or (self._repeating and 0 < back < DAY)
+            return second if self._repeating else first
         return first
 
 

@@ -94,7 +94,7 @@ class Layout:
         window = view[starts[:, None] + np.arange(METHOD_WINDOW)] == SPACE
         space = starts + window.argmax(axis=1)
         tail = ends - VERSION_WIDTH
-        good = self.parsed & window.any(axis=1) & (tail > space) & _upper(view[starts])
+        good = self.parsed & window.any(axis=1) & (tail > space + 1) & _upper(view[starts])
         good &= _upper(view[space - 1])
         for i, byte in enumerate(b" HTTP/"):
             good &= view[np.maximum(tail + i, 0)] == byte
