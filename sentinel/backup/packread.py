@@ -39,7 +39,7 @@ class PackReader:
         end = max(offset + length for offset, length, _, _ in run)
         try:
             data = memoryview(self._repository.store.load(Kind.DATA, pack.hex(), start, end - start))
-        except (StoreError, FileNotFoundError):
+        except (StoreError, FileNotFoundError, EOFError):
             data = memoryview(b"")
         for offset, length, raw_length, blob_id in run:
             sealed = data[offset - start : offset - start + length]
@@ -51,7 +51,7 @@ class PackReader:
     def _again(self, blob_id: bytes) -> bytes | Exception:
         try:
             return self._repository.load_blob(self._kind, blob_id)
-        except (RepositoryError, StoreError, FileNotFoundError) as error:
+        except (RepositoryError, StoreError) as error:
             return error
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.backup.repo.pack import BlobType
 from sentinel.backup.repo.tree import Node, decode_tree
-from sentinel.errors import RepositoryError
+from sentinel.errors import RepositoryError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def walk_snapshot(
         path, tree_id = stack.pop()
         try:
             nodes = decode_tree(repository.load_blob(BlobType.TREE, tree_id))
-        except (RepositoryError, FileNotFoundError) as error:
+        except (RepositoryError, StoreError) as error:
             failed(path or b"/", str(error))
             continue
         inner = []

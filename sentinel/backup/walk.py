@@ -148,7 +148,7 @@ class TreeWalker:
         try:
             nodes = parse_tree(self._repository.load_blob(BlobType.TREE, tree))
             return {unquote(node["name"]): node for node in nodes}, tree
-        except (RepositoryError, FileNotFoundError, KeyError, ValueError, TypeError):
+        except (RepositoryError, KeyError, ValueError, TypeError):
             return {}, None
 
     def _descend(

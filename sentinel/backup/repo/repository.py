@@ -138,14 +138,19 @@ class Repository:
         what = f"{kind.word} blob {blob_id.hex()[:12]} in pack {location.pack.hex()[:12]}"
         try:
             return self._twice(lambda: self._load_blob(location, blob_id), what)
-        except (RepositoryError, FileNotFoundError):
+        except RepositoryError:
             for other in self.index.find_all(kind, blob_id):
                 if other.pack != location.pack:
                     return self._twice(lambda place=other: self._load_blob(place, blob_id), what)  # type: ignore[misc]
             raise
 
     def _load_blob(self, location: Location, blob_id: bytes) -> bytes:
-        sealed = self.store.load(Kind.DATA, location.pack.hex(), location.offset, location.length)
+        try:
+            sealed = self.store.load(Kind.DATA, location.pack.hex(), location.offset, location.length)
+        except FileNotFoundError:
+            raise RepositoryError("the pack is missing") from None
+        except EOFError:
+            raise RepositoryError("the pack is shorter than the index says") from None
         return self.open_blob(blob_id, sealed, location.raw_length)
 
     def open_blob(self, blob_id: bytes, sealed: Buffer, raw_length: int) -> bytes:

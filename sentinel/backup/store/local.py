@@ -62,7 +62,7 @@ class LocalStore:
             finally:
                 os.close(descriptor)
         if len(data) != wanted:
-            raise StoreError(f"{path}: {len(data)} bytes at {offset} where {wanted} were expected")
+            raise EOFError(f"{path}: {len(data)} bytes at {offset} where {wanted} were expected")
         return data
 
     def size(self, kind: Kind, name: str) -> int:

@@ -69,15 +69,40 @@ def open_store(address: str, options: StoreOptions | None = None) -> Store:
 
 def _open_place(address: str, options: StoreOptions) -> Store:
     if address.startswith("s3:"):
-        from sentinel.backup.store.s3 import S3Store  # boto3 takes a third of a second to import
-
-        return S3Store(*_s3_place(address, options), options)
+        return _open_s3(address, options)
     if address.startswith("memory:"):
         return MemoryStore(address.removeprefix("memory:"))
     path = address.removeprefix("file://")
     if not path or re.match(r"[a-z][a-z0-9+]*:", path):
         raise UsageError(f"{address!r} is no address of a repository: a path, file://..., s3://bucket/prefix")
     return LocalStore(Path(path))
+
+
+def _open_s3(address: str, options: StoreOptions) -> Store:
+    from sentinel.backup.store.s3 import S3Options, S3Store  # boto3 takes a third of a second to import
+
+    chosen = S3Options(
+        region=options.region,
+        access_key=options.access_key,
+        secret_key=options.secret_key,
+        path_style=options.path_style,
+        storage_class=options.storage_class,
+        object_lock_days=options.object_lock_days,
+        object_lock_mode=options.object_lock_mode,
+        ca_file=options.ca_file,
+    )
+    return S3Store(*_s3_place(address, options), chosen)
+
+
+def renew_object_lock(address: str, options: StoreOptions, days: int) -> int:
+    """Extend the retention of all files that would lose it within half of `days`; how many were extended."""
+    if not address.startswith("s3:") or not options.object_lock_days:
+        raise UsageError(f"{address}: has no Object Lock")
+    from sentinel.backup.store.s3 import S3Store
+
+    place = _open_s3(address, options)
+    assert isinstance(place, S3Store)
+    return place.renew(days)
 
 
 def _s3_place(address: str, options: StoreOptions) -> tuple[str, str, str]:

@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from sentinel.backup.store.store import Buffer, Kind, relative_path
-from sentinel.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +36,7 @@ class MemoryStore:
         data = self._get(kind, name)
         part = data[offset:] if length is None else data[offset : offset + length]
         if length is not None and len(part) != length:
-            raise StoreError(f"{relative_path(kind, name)}: {len(part)} bytes at {offset}, wanted {length}")
+            raise EOFError(f"{relative_path(kind, name)}: {len(part)} bytes at {offset}, wanted {length}")
         return part
 
     def size(self, kind: Kind, name: str) -> int:

@@ -66,7 +66,7 @@ class MeterStore:
         result = "ok"
         try:
             return action()
-        except (StoreError, PermissionError):
+        except (StoreError, PermissionError, EOFError):
             result = "failed"
             raise
         except FileNotFoundError:

@@ -89,7 +89,7 @@ class RetryStore:
         for attempt in range(self._retries + 1):
             try:
                 return action()
-            except PermissionError as error:
+            except (PermissionError, EOFError) as error:
                 raise StoreError(f"{self.location}: {operation} {what}: {_reason(error)}") from error
             except StoreError:
                 if attempt == self._retries:
@@ -101,5 +101,5 @@ class RetryStore:
         raise AssertionError("the loop above returns or raises")
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -3,7 +3,8 @@
 A file has a kind and a name. Files are written once, whole and atomically (a reader sees all of it or nothing) and
 never changed. Contract of every implementation and wrapper (tests/backup/test_store.py runs one suite over all):
 - StoreError: the operation failed and may be tried again; FileNotFoundError: there is no such file;
-- PermissionError: the place refused, trying again is useless; the outermost wrapper (retry) makes it a StoreError;
+- PermissionError: the place refused; EOFError: the file is shorter than what was asked for. Trying again is useless:
+  the outermost wrapper (retry) makes both a StoreError;
 - `load` returns exactly the bytes asked for or raises, `list` shows finished files only.
 """
 
