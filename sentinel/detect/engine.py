@@ -59,7 +59,7 @@ class Engine:
         host: str = "",
     ) -> None:
         self.rules = rules
-        self._memory = memory
+        self.memory = memory
         self._thresholds = thresholds
         self._limit = alerts_per_packet
         self._host = host
@@ -79,7 +79,7 @@ class Engine:
         hits = self._packet_hits(packet)
         if flow is not None and flow.transactions and (packet.proto != TCP or packet.stream_established):
             for number, tx in self._transactions.inspect(packet):
-                self._memory.apply(packet, self.rules[number].post)
+                self.memory.apply(packet, self.rules[number].post)
                 hits.append(Hit(number, tx))
         return self._finalize(packet, hits) if hits else []
 
@@ -110,7 +110,7 @@ class Engine:
             return
         scope = self._scope(packet)
         if self._checks_hold(rule, packet, scope) and self._payload_fits(rule, packet, scope):
-            self._memory.apply(packet, rule.post)
+            self.memory.apply(packet, rule.post)
             found.append(Hit(number, stream=bool(rule.payload) and packet.stream_data is not None))
 
     def _first(self, packet: Packet) -> bool:
@@ -129,7 +129,7 @@ class Engine:
 
     def _checks_hold(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         for check in rule.checks:
-            if not CHECKS[check.name](packet, self._memory, *check.args):
+            if not CHECKS[check.name](packet, self.memory, *check.args):
                 return False
         for part in rule.packet_parts:
             view = packet_view(packet, part)
@@ -151,7 +151,7 @@ class Engine:
         return bool(payload) and holds(rule.payload, View(payload), scope)
 
     def _scope(self, packet: Packet) -> Scope:
-        return Scope(in_set=self._memory.in_set, captured=self._memory.capture(packet))
+        return Scope(in_set=self.memory.in_set, captured=self.memory.capture(packet))
 
     # --- alerts ----------------------------------------------------------------------------------------------
     def _finalize(self, packet: Packet, hits: list[Hit]) -> list[Alert]:

@@ -38,7 +38,9 @@ _BODIES = ("http.request_body", "http.response_body")
 
 @dataclass(slots=True)
 class TxState:
-    """What detection knows of one transaction."""
+    """What one engine knows of one transaction; rule numbers mean nothing to an engine with other rules."""
+
+    owner: object
 
     # Of each direction: rule -> bits of its matched parts, DONE when finished.
     flags: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
@@ -50,21 +52,19 @@ class TxState:
     bodies: dict[str, View | None] = field(default_factory=dict)
 
 
-def tx_state(tx: Transaction) -> TxState:
-    state = tx.detect_state
-    if state is None:
-        state = tx.detect_state = TxState()
-    assert isinstance(state, TxState)
-    return state
-
-
 class Reader:
     def __init__(self, limits: BodyLimits) -> None:
         self._limits = limits
         self.moment = 0  # counts packets, so that a body advances once a packet
 
+    def state(self, tx: Transaction) -> TxState:
+        state = tx.detect_state
+        if not isinstance(state, TxState) or state.owner is not self:
+            state = tx.detect_state = TxState(self)
+        return state
+
     def views(self, tx: Transaction, direction: int, key: Key) -> list[View]:
-        state = tx_state(tx)
+        state = self.state(tx)
         token, made = self._raw(tx, direction, key[0], state)
         if token is None:
             return []

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sentinel.detect.buffers import BUFFERS
 from sentinel.detect.groups import ANY_APPLICATION
-from sentinel.detect.readers import tx_state
 from sentinel.detect.rule import Check
 from sentinel.detect.values import file_satisfied, satisfied
 from sentinel.detect.verify import holds
@@ -49,7 +48,7 @@ class TransactionInspector:
         direction = packet.direction
         stream: dict[int, bool] = {}
         for tx in tuple(flow.transactions):
-            state = tx_state(tx)
+            state = self._reader.state(tx)
             if len(tx.files) > state.files:
                 self._rearm(tx, state)
             elif tx.inspected[direction]:
