@@ -47,7 +47,13 @@ class PlaybookReport(Protocol):
 
 class RunPlaybook(Protocol):
     def __call__(
-        self, name: str, *, job: str, parameters: Mapping[str, str], sandbox: Sandbox
+        self,
+        name: str,
+        *,
+        job: str,
+        parameters: Mapping[str, str],
+        sandbox: Sandbox,
+        settings: BackupSettings,
     ) -> PlaybookReport: ...
 
 
@@ -138,7 +144,9 @@ def _drill(
     with sandbox.opened(kind, settings.scratch_directory) as place:
         started = time.monotonic()
         parameters = {"snapshot": snapshot.id} | drill.parameters
-        report = run_playbook(drill.playbook, job=name, parameters=parameters, sandbox=place)
+        report = run_playbook(
+            drill.playbook, job=name, parameters=parameters, sandbox=place, settings=settings
+        )
         found.rto_seconds = time.monotonic() - started
         if not report.ok:
             found.problems.append(report.message)

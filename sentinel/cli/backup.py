@@ -49,15 +49,29 @@ def init(
 
 
 @app.command()
-def run(job: str = typer.Argument(), config: Path = CONFIG, as_json: bool = AS_JSON) -> None:
+def run(
+    job: str = typer.Argument(),
+    repository: str = typer.Option(
+        "",
+        "--repository",
+        "-r",
+        metavar="R",
+        help="Into this one instead of the job's own; nothing is forgotten then.",
+    ),
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
+) -> None:
     """Run one job now: hooks, dump, snapshot, forget."""
     from sentinel.backup.jobs import run_job
     from sentinel.cli.listing import print_json
-    from sentinel.cli.repositories import bar, load, size
+    from sentinel.cli.repositories import bar, elsewhere, load, size
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
     loaded, settings = load(config)
+    if repository:
+        settings = elsewhere(settings, job, config, repository, password_file)
     with bar(job, quiet=as_json) as progress:
         result = run_job(settings, job, State(loaded.state), Ledger(loaded.state), progress=progress)
     if as_json:

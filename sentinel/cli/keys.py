@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, REPOSITORY
+
+if TYPE_CHECKING:
+    from sentinel.backup.repo.repository import Repository
 
 app = typer.Typer(help="List, add, remove and change the passwords of a repository.", no_args_is_help=True)
 NEW = typer.Option(
@@ -56,7 +60,13 @@ def add(
 
 @app.command()
 def remove(
-    key: str = typer.Argument(metavar="ID"),
+    key: str = typer.Argument("", metavar="[ID]"),
+    opened_by: Path | None = typer.Option(
+        None,
+        "--opened-by",
+        metavar="FILE",
+        help="The key of this password instead; nothing to do when it has none.",
+    ),
     repository: str = REPOSITORY,
     password_file: Path = PASSWORD_FILE,
     config: Path = CONFIG,
@@ -64,10 +74,16 @@ def remove(
     """Take a password's key away; the one in use and the last one stay."""
     from sentinel.backup.repo.keys import remove_key
     from sentinel.cli.repositories import opened
+    from sentinel.errors import UsageError
 
+    if bool(key) == bool(opened_by):
+        raise UsageError("name either a key or the password file whose key it is (--opened-by)")
     with opened(config, repository, password_file) as opened_repository:
-        remove_key(opened_repository, key)
-    typer.echo(f"removed key {key}")
+        if opened_by:
+            key = _key_of(opened_repository, opened_by)
+        if key:
+            remove_key(opened_repository, key)
+    typer.echo(f"removed key {key[:8]}" if key else "no key opens with that password")
 
 
 @app.command()
@@ -84,6 +100,17 @@ def passwd(
     with opened(config, repository, password_file) as opened_repository:
         change_password(opened_repository, _password(new_password_file))
     typer.echo("password changed")
+
+
+def _key_of(repository: Repository, password_file: Path) -> str:
+    from sentinel.backup.repo.repository import Repository
+    from sentinel.errors import WrongPasswordError
+
+    try:
+        with Repository.open(repository.store, _password(password_file)) as other:
+            return other.key_id
+    except WrongPasswordError:
+        return ""
 
 
 def _password(path: Path) -> str:

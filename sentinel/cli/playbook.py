@@ -104,7 +104,8 @@ def run(
 
     if not name and not resume:
         raise UsageError("which playbook? (`sentinel playbook list`)")
-    settings = configuration.load(config)
+    # On a bare machine there is no configuration yet: repository and password are parameters then.
+    settings = configuration.load(config) if config.exists() else configuration.Config()
     runner = _runner(settings, config, approve=approve, quiet=as_json)
     request = _request(name, "sandbox" if sandbox else "real", job, values)
     if dry_run:
@@ -179,16 +180,14 @@ def _state(path: Path) -> Any:
 
 
 def _runner(settings: Config, path: Path, *, approve: list[str] | None = None, quiet: bool = False) -> Runner:
-    from sentinel.errors import UsageError
+    from sentinel.backup.settings import BackupSettings
     from sentinel.ledger import Ledger
     from sentinel.playbook.runner import Runner, silent
     from sentinel.state import State
 
-    if settings.backup is None:
-        raise UsageError(f"{path}: has no `backup:` section, which playbooks are about")
     return Runner(
         config=path.resolve(),
-        settings=settings.backup,
+        settings=settings.backup or BackupSettings(),
         state=State(settings.state),
         ledger=Ledger(settings.state, actor=_person()),
         approve=_Asker(approve or []),

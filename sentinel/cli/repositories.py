@@ -44,10 +44,12 @@ def load(path: Path) -> tuple[Config, BackupSettings]:
 
 def chosen(config: Path, name: str, password_file: Path | None) -> RepositorySettings:
     """By name from the configuration, by location without one; the only one where none is named."""
+    from sentinel import config as configuration
     from sentinel.backup.settings import RepositorySettings
     from sentinel.errors import UsageError
 
-    known = load(config)[1].repositories if config.exists() else {}
+    backup = configuration.load(config).backup if config.exists() else None
+    known = backup.repositories if backup else {}
     if name in known:
         return known[name]
     if not name and len(known) == 1:
@@ -61,6 +63,19 @@ def chosen(config: Path, name: str, password_file: Path | None) -> RepositorySet
         {"password_file": password_file} if password_file else {"password_env": "RESTIC_PASSWORD"}
     )
     return RepositorySettings.model_validate({"store": name, **origin})
+
+
+def elsewhere(
+    settings: BackupSettings, job: str, config: Path, repository: str, password_file: Path | None
+) -> BackupSettings:
+    """The same settings, with one job going to another repository, where its retention does not apply."""
+    from sentinel.backup.access import job_of
+    from sentinel.backup.settings import KeepSettings
+
+    name = "chosen-on-the-command-line"
+    moved = job_of(settings, job).model_copy(update={"repository": name, "keep": KeepSettings()})
+    repositories = {**settings.repositories, name: chosen(config, repository, password_file)}
+    return settings.model_copy(update={"jobs": {**settings.jobs, job: moved}, "repositories": repositories})
 
 
 @contextlib.contextmanager

@@ -9,10 +9,12 @@ a step that asks a person runs only when one approved it in this run; a program 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinel import process
@@ -21,7 +23,6 @@ from sentinel.playbook.book import argv, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from sentinel.ledger import Ledger
     from sentinel.playbook.settings import Playbook, Step
@@ -225,7 +226,7 @@ class Engine:
         try:
             done = process.run(
                 _program(words),
-                env=self.plan.environment,
+                env=_with_our_path(self.plan.environment),
                 timeout_seconds=step.timeout,
                 cwd=str(self.plan.directory),
             )
@@ -305,6 +306,11 @@ def _program(words: list[str]) -> list[str]:
         words = [sys.executable, "-m", "sentinel", *words[1:]]
     tie = ["setpriv", "--pdeathsig", "KILL"] if process.find("setpriv") else []
     return [*tie, *words]
+
+
+def _with_our_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """A command may start `sentinel` through another program (sh, nsenter): it must find this very one."""
+    return {"PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"} | dict(environment)
 
 
 def _why(error: ProgramError) -> str:

@@ -26,6 +26,7 @@ FACTS: dict[str, str] = {
     "host": "this host's name",
     "user": "who runs the playbook",
     "run": "the id of this run",
+    "state_directory": "where Sentinel keeps its state and journals",
     "job": "the backup job",
     "repository": "the name of the job's repository in sentinel.yml",
     "location": "the repository as stock restic names it (-r)",
@@ -58,6 +59,7 @@ def gather(
     job: str,
     repository: str,
     run: str,
+    state_directory: Path,
     directory: Path,
     sandbox: Sandbox | None,
 ) -> Facts:
@@ -67,6 +69,7 @@ def gather(
         "host": socket.gethostname(),
         "user": os.environ.get("SUDO_USER") or getpass.getuser(),
         "run": run,
+        "state_directory": str(state_directory),
         "sandbox": str(sandbox.files if sandbox else directory),
     }
     environment: dict[str, str] = {}

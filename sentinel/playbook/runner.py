@@ -70,7 +70,7 @@ class Runner:
         run = _new_run(playbook)
         with self._place(playbook, request.mode, run, None) as (directory, sandbox):
             plan = self.plan(playbook, path, request, run=run, directory=directory, sandbox=sandbox)
-            return self._engine(plan).start()
+            return self.engine(plan).start()
 
     def dry(self, request: Request) -> Plan:
         """What a run would do; nothing is executed or recorded."""
@@ -81,15 +81,22 @@ class Runner:
         return self.plan(playbook, path, request, run="RUN", directory=directory, sandbox=None)
 
     def in_sandbox(
-        self, name: str, *, job: str, parameters: Mapping[str, str], sandbox: sandboxes.Sandbox
+        self,
+        name: str,
+        *,
+        job: str,
+        parameters: Mapping[str, str],
+        sandbox: sandboxes.Sandbox,
+        settings: BackupSettings,
     ) -> Outcome:
-        """A drill's part: the caller owns the sandbox and looks into it afterwards."""
-        path = book.find(name, self.settings.playbooks)
+        """A drill's part: the caller owns the sandbox and looks into it afterwards; `settings` as of its last reload."""
+        runner = replace(self, settings=settings)
+        path = book.find(name, settings.playbooks)
         playbook = book.load(path)
         request = Request(name, Mode.SANDBOX, job, parameters)
         run = _new_run(playbook)
-        plan = self.plan(playbook, path, request, run=run, directory=sandbox.root, sandbox=sandbox)
-        return self._engine(plan).start()
+        plan = runner.plan(playbook, path, request, run=run, directory=sandbox.root, sandbox=sandbox)
+        return runner.engine(plan).start()
 
     def resume(self, run: str = "") -> Outcome:
         """Continue the named run, or the newest one that can be continued."""
@@ -108,7 +115,7 @@ class Runner:
             records = [
                 StepRecord(**record | {"result": Result(record["result"])}) for record in detail["steps"]
             ]
-            return self._engine(plan).resume(row["step"], records, detail["approvals"])
+            return self.engine(plan).resume(row["step"], records, detail["approvals"])
 
     def plan(
         self,
@@ -128,6 +135,7 @@ class Runner:
             job=request.job,
             repository=given.get("repository", ""),
             run=run,
+            state_directory=self.state.path.parent,
             directory=directory,
             sandbox=sandbox,
         )
@@ -144,7 +152,7 @@ class Runner:
 
     # --- inside ---------------------------------------------------------------------------------------------
 
-    def _engine(self, plan: Plan) -> Engine:
+    def engine(self, plan: Plan) -> Engine:
         return Engine(plan, self.state, self.ledger, approve=self.approve, tell=self.tell)
 
     @contextlib.contextmanager
@@ -176,7 +184,8 @@ class Runner:
         """The job a playbook is about when only one job drills with it."""
         if "job" in request.parameters:
             return request.parameters["job"]
-        if "job" not in playbook.parameters:
+        wanted = playbook.parameters.get("job")
+        if wanted is None or wanted.default is not None:
             return ""
         jobs = [
             name
