@@ -74,13 +74,23 @@ def _ask(node: Test, view: View, rows: Rows) -> Mask:
     if isinstance(predicate, SameAs):
         return _pairs(predicate, forms, view.forms(predicate.other), rows)
     if isinstance(predicate, (Exists, Null)):
-        forms = forms[:1]
+        return _presence(predicate, forms[0], rows)
     result = _form(node, forms[0], rows)
     for values in forms[1:]:
         rest = np.flatnonzero(~result)
         if len(rest):
             result[rest] = _form(node, values, rows[rest], decoded=True)
     return result
+
+
+def _presence(predicate: Exists | Null, values: Values, rows: Rows) -> Mask:
+    """Only of the logged form; needs no bytes."""
+    having = values.having(rows)
+    here = np.ones(len(rows), np.bool_) if having is None else having
+    if isinstance(predicate, Exists):
+        return here if predicate.wanted else ~here
+    empty: Mask = values.starts[rows] == values.ends[rows]
+    return empty | ~here
 
 
 def _form(node: Test, values: Values, rows: Rows, *, decoded: bool = False) -> Mask:
@@ -172,4 +182,4 @@ def _cost(node: Node) -> float:
         return _COST.get(type(node.predicate), 2)
     if isinstance(node, Not):
         return _cost(node.child) + 0.5
-    return 3 + sum(map(_cost, node.children))
+    return sum(map(_cost, node.children))

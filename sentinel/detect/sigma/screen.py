@@ -7,6 +7,7 @@ callback, is evaluated over all rows. Invariant: candidates are a superset of ma
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     Keys = list[tuple[str, Needle]]
 
+INNER_NEWLINE = b"\x0b"
 LIGHTEST = 9.0  # bits; a needle that stands in more than every few hundredth line costs more than it saves
 # Fields with a handful of values: comparing the whole column is cheaper than a callback a row.
+_NEWLINE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:n|x0[aA])")
 FEW_VALUES = {"cs-method", "sc-status", "http.request.method", "http.response.status_code", "http.version", "cs-version",
               "event.outcome", "event.action", "event.category", "shop.action", "process.name", "type"}  # fmt: skip
 
@@ -56,9 +59,24 @@ def _needles(node: Node) -> Iterator[tuple[str, Needle]]:
         needle = node.predicate.needle
         if needle is not None and node.field not in FEW_VALUES and needle.weight >= LIGHTEST:
             yield node.field, needle
-    else:
-        for child in (node.child,) if isinstance(node, Not) else node.children:
+    elif not isinstance(
+        node, Not
+    ):  # exceptions are often common (pictures, known agents) and rarely asked about
+        for child in node.children:
             yield from _needles(child)
+
+
+def _on_lines(expression: bytes) -> bytes:
+    """The expression for lines as `_lines` makes them, so that no match begins or ends at a separator."""
+    return _NEWLINE.sub(rb"\1\\x0b", expression)
+
+
+def _lines(values: list[bytes]) -> bytes:
+    """One value a line. A newline inside a value becomes the one white space that needles look for in its stead."""
+    data = b"\n".join(values)
+    if data.count(b"\n") >= len(values):
+        data = b"\n".join([value.replace(b"\n", INNER_NEWLINE) for value in values])
+    return data
 
 
 @dataclass(slots=True)
@@ -72,7 +90,7 @@ class FieldScreen:
     def candidates(self, name: str, view: View, found: dict[int, list[Rows]]) -> None:
         for values in view.forms(name):
             distinct, _ = values.distinct()
-            numbers, ends = self.prefilter.scan(b"\n".join(distinct))
+            numbers, ends = self.prefilter.scan(_lines(distinct))
             if not numbers:
                 continue
             begins = np.zeros(len(distinct), np.int64)
@@ -114,7 +132,9 @@ class Screen:
                 wanted[name][needle].append(number)
         refused: set[int] = set()
         for name, owners in wanted.items():
-            patterns = [Pattern(n.expression, n.caseless, n.dotall, multiline=True) for n in owners]
+            patterns = [
+                Pattern(_on_lines(n.expression), n.caseless, n.dotall, multiline=True) for n in owners
+            ]
             numbers = {needle: number for number, needle in enumerate(owners)}
             made = FieldScreen(Prefilter.compile(patterns, cache), list(owners.values()), numbers)
             screen.fields[name] = made

@@ -101,6 +101,7 @@ class View:
 
     columns: Columns
     _forms: dict[str, list[Values]] = field(default_factory=dict)
+    _values: dict[str, Values | None] = field(default_factory=dict)
     # What a screen found: the rows of each needle, by field; and which tests it answers, by the id of the Test.
     hits: defaultdict[tuple[str, int], list[Rows]] = field(default_factory=lambda: defaultdict(list))
     asked: dict[int, tuple[str, int]] = field(default_factory=dict)
@@ -109,14 +110,19 @@ class View:
         found = self._forms.get(name)
         if found is None:
             names = GROUPS.get(name, (name or LINE,))
-            columns = (self.columns.column(base + form) for base in names for form in FORMS)
-            found = [Values.of(column) for column in columns if column is not None]
-            self._forms[name] = found
+            made = (self._value(base + form) for base in names for form in FORMS)
+            found = self._forms[name] = [values for values in made if values is not None]
         return found
 
+    def _value(self, name: str) -> Values | None:
+        """One object a column, so that groups of fields share what it has worked out."""
+        if name not in self._values:
+            column = self.columns.column(name)
+            self._values[name] = None if column is None else Values.of(column)
+        return self._values[name]
+
     def raw(self, name: str) -> Values | None:
-        column = self.columns.column(name or LINE)
-        return None if column is None else next(iter(self.forms(name)), None)
+        return self._value(name or LINE)
 
     def found(self, test: object) -> Rows | None:
         """Outside these rows the test is false; None: the screen was not asked."""
