@@ -110,7 +110,7 @@ def confirm_pending(state: State, ledger: Ledger, number: int | None = None) -> 
         if previous:
             changes[previous.number] = Standing.SUPERSEDED
         versions.mark(state, changes)
-        boot.save(state, pending.number)
+        boot.keep(state)
     metrics.firewall_applies.inc(result="confirmed")
     ledger.append("firewall.confirm", f"version {pending.number}")
     return Version(
@@ -177,12 +177,13 @@ def install(state: State, compiled: Ruleset) -> None:
     for _ in range(BASELINE_ATTEMPTS):
         generation = netlink.generation()
         now = time.time_ns()
-        complete = names.resolved(state, compiled)
-        kernel.run_script(nft.render(complete, now, bans.counted(bans.live_elements(state, now))))
+        table = nft.render(names.resolved(state, compiled), now)
+        kernel.run_script(table + bans.script(state, now))
         listing = kernel.listing()
         if netlink.generation() == generation + 1:
             break
     state.save_checkpoint(versions.LISTING_KEY, listing)
+    boot.note(state, table)
 
 
 def restore_previous(state: State) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
 from sentinel.errors import FirewallError
-from sentinel.firewall import intervals, kernel, names, networks, versions
+from sentinel.firewall import intervals, kernel, names, networks, nft, versions
 from sentinel.firewall.networks import Network
 from sentinel.firewall.nft import BanElement
 from sentinel.firewall.ruleset import BAN_LENGTHS, FAMILY, NEVER_SETS, TABLE, ban_set
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 NANOSECONDS = 1_000_000_000
 NEIGHBOURHOOD = {4: 24, 6: 48}
 BUDGET_WINDOW_SECONDS = 60
+MOST_COUNTED = 20_000  # beyond this, reading every element's hits would double the time a replacement takes
+SINGLE_ADDRESSES = ban_set(4, 32)
 
 
 class Outcome(enum.Enum):
@@ -220,15 +222,28 @@ def elements(network: Network, added: int, expires: int, now: int) -> Iterator[B
         yield BanElement(piece.family, piece.length, piece.first, expires - added, expires - now)
 
 
-def counted(wanted: Iterable[BanElement]) -> list[BanElement]:
-    """The same elements with the counters that the kernel has for them now."""
-    listed = list(wanted)
-    counters = kernel_counters() if listed else {}
-    found = []
-    for one in listed:
-        packets, size = counters.get(Network(one.family, one.network, one.length), (0, 0))
-        found.append(replace(one, packets=packets, bytes=size) if packets else one)
-    return found
+def script(state: State, now: int) -> str:
+    """All live bans as commands for a fresh table: time left, and the hits the kernel counts until now."""
+    soonest = now + NANOSECONDS // 1_000
+    many = state.read("SELECT count(*) FROM ban WHERE expires > ?", (soonest,))[0][0] > MOST_COUNTED
+    counters = {} if many else kernel_counters()
+    texts: dict[str, list[str]] = {}
+    if not counters:
+        texts[SINGLE_ADDRESSES] = [row[0] for row in state.read(_SINGLE_TEXTS, (now, soonest))]
+    rest = _ALL if counters else _NETWORKS
+    for address, added, expires in state.read(rest, (now, soonest)):
+        for one in elements(networks.parse(address), added, expires, now):
+            packets, size = counters.get(Network(one.family, one.network, one.length), (0, 0))
+            texts.setdefault(one.set_name, []).append(str(replace(one, packets=packets, bytes=size)))
+    return "".join(nft.fill(name, texts[name]) for name in sorted(texts))
+
+
+_ALL = "SELECT address, added, expires FROM ban WHERE expires > ?2"
+_NETWORKS = _ALL + " AND (address LIKE '%/%' OR expires - added >= 99999999000000)"
+# Single IPv4 addresses straight from SQLite as nft reads them: there may be 100,000, and a table waits for them.
+_SINGLE_TEXTS = """
+    SELECT address || ' timeout ' || ((expires - added) / 1000000) || 'ms expires ' || ((expires - ?1) / 1000000) || 'ms'
+    FROM ban WHERE expires > ?2 AND address NOT LIKE '%/%' AND expires - added < 99999999000000"""
 
 
 def kernel_counters() -> dict[Network, tuple[int, int]]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from typing import TYPE_CHECKING
 
 from sentinel.errors import FirewallError, SentinelError
-from sentinel.firewall import kernel, names, nft, versions
+from sentinel.firewall import kernel, versions
 from sentinel.firewall.versions import Standing
 
 if TYPE_CHECKING:
@@ -21,14 +20,18 @@ if TYPE_CHECKING:
     from sentinel.state import State
 
 LAST_GOOD_FILE = "last-good.nft"
+INSTALLED_FILE = "installed.nft"
 BEFORE_FILE = "before.nft"
 
 
-def save(state: State, number: int) -> None:
-    """The ruleset without bans: those are in the state and end by themselves."""
-    complete = names.resolved(state, versions.ruleset(state, number))
-    text = nft.render(complete, time.time_ns())
-    write(versions.folder(state) / LAST_GOOD_FILE, text)
+def note(state: State, table: str) -> None:
+    """What was just installed, without bans: those are in the state and end by themselves."""
+    (versions.folder(state) / INSTALLED_FILE).write_text(table)
+
+
+def keep(state: State) -> None:
+    """What is installed was confirmed."""
+    write(versions.folder(state) / LAST_GOOD_FILE, (versions.folder(state) / INSTALLED_FILE).read_text())
 
 
 def write(path: Path, text: str) -> None:

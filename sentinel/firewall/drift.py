@@ -187,7 +187,7 @@ def refill(one: Set, elements: Iterable[Interval], now: int) -> str:
 def _same_time(until: int | None, expires: float | None, now: int) -> bool:
     if until is None or expires is None:
         return until is None and expires is None
-    return abs((until - now) / NANOSECONDS - expires) <= TIME_TOLERANCE_SECONDS
+    return abs(nft.time_left(until, now) / NANOSECONDS - expires) <= TIME_TOLERANCE_SECONDS
 
 
 def _text(one: Set, key: tuple[int, int]) -> str:

@@ -98,6 +98,9 @@ class Book:
         return {name: self._group(name) for name in self._groups}
 
     def addresses(self, words: Sequence[str | GroupEntry], *place: int | str) -> Addresses:
+        only = words[0] if len(words) == 1 else None
+        if isinstance(only, str) and only in self._groups and only not in self._open:
+            return self._group(only)
         collected = _Collected()
         for index, word in enumerate(words):
             self._entry(word, collected, (*place, index))
@@ -141,15 +144,18 @@ class Book:
                 self._report(str(error), *place)
 
     def _address(self, word: str, until: int | None, collected: _Collected) -> None:
-        if NAME.fullmatch(word):
-            raise ValueError(f"unknown group {word!r}")
-        if DNS_NAME.fullmatch(word):
+        try:
+            family, first, last = intervals.parse(word)
+        except ValueError:
+            if NAME.fullmatch(word):
+                raise ValueError(f"unknown group {word!r}") from None
+            if not DNS_NAME.fullmatch(word):
+                raise
             if until is not None:
-                raise ValueError(f"{word!r}: a DNS name cannot have 'until'; put it on the rule")
+                raise ValueError(f"{word!r}: a DNS name cannot have 'until'; put it on the rule") from None
             collected.names[word.rstrip(".").lower()] = None
-            return
-        family, first, last = intervals.parse(word)
-        collected.entries[family].append((first, last, until))
+        else:
+            collected.entries[family].append((first, last, until))
 
     def _file(
         self, name: str, until: int | None, collected: _Collected, place: tuple[int | str, ...]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import heapq
 import socket
+from operator import itemgetter
 from typing import TypeAlias
 
 Interval: TypeAlias = "tuple[int, int, int | None]"  # first, last, until
 
 BITS = {4: 32, 6: 128}
 SOCKET_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+SIZES = {family: {str(n): 1 << (bits - n) for n in range(bits + 1)} for family, bits in BITS.items()}
 FOR_EVER = 1 << 127
 
 
@@ -40,10 +42,9 @@ def parse(text: str) -> tuple[int, int, int]:
 def _network(text: str) -> tuple[int, int, int]:
     address, _, length = text.partition("/")
     family, first = parse_address(address)
-    bits = BITS[family]
-    if not (length.isascii() and length.isdigit()) or int(length) > bits:
-        raise ValueError(f"{text!r}: the prefix length is not 0 to {bits}")
-    size = 1 << (bits - int(length))
+    size = SIZES[family].get(length)
+    if size is None:
+        raise ValueError(f"{text!r}: the prefix length is not 0 to {BITS[family]}")
     if first % size:
         network = format_address(family, first - first % size)
         raise ValueError(f"{text!r} has host bits set; the network is {network}/{length}")
@@ -79,7 +80,7 @@ def merge(entries: list[Interval]) -> tuple[Interval, ...]:
     """Disjoint and sorted; neighbours with the same end become one."""
     if any(until is not None for _, _, until in entries):
         return _joined(_segments(entries))
-    return _joined(sorted(entries, key=lambda entry: entry[:2]))
+    return _joined(sorted(entries, key=itemgetter(0)))
 
 
 def _joined(entries: list[Interval]) -> tuple[Interval, ...]:

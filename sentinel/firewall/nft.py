@@ -1,4 +1,4 @@
-"""Ruleset and live bans -> one nft script; nft's JSON listing of a set -> intervals.
+"""Ruleset -> one nft script; nft's JSON listing of a set -> intervals.
 
 The script declares, deletes and recreates `table inet sentinel` in one transaction: there is no moment without a
 ruleset, and no other table is named. Syntax as nft 1.0.6 (Debian 12) reads and lists it.
@@ -20,6 +20,7 @@ REMOVE = f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n"
 PRIORITY = "filter - 10"  # before other owners' filter chains: their accept cannot undo a drop, ours cannot undo theirs
 ELEMENTS_PER_LINE = 64
 SMALLEST_MILLISECONDS = 1
+LONGEST_NANOSECONDS = 50 * 365 * 86_400 * 1_000_000_000  # nft counts a timeout in 32 bits of seconds
 NFPROTO = {2: "ipv4", 10: "ipv6"}
 TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 HEADERS = {0: "", 4: "ip", 6: "ip6"}
@@ -47,22 +48,23 @@ class BanElement:
 
     def __str__(self) -> str:
         counter = f" counter packets {self.packets} bytes {self.bytes}" if self.packets else ""
-        return f"{self.key()}{counter} timeout {_duration(self.total)} expires {_duration(self.left)}"
+        return f"{self.key()}{counter} timeout {duration(self.total)} expires {duration(self.left)}"
 
 
-def render(ruleset: Ruleset, now: int, bans: Iterable[BanElement] = ()) -> str:
+def render(ruleset: Ruleset, now: int) -> str:
     """The whole table, replaced in one transaction."""
-    by_set: dict[str, list[str]] = {}
-    for ban in bans:
-        if ban.left >= SMALLEST_MILLISECONDS * 1_000_000:
-            by_set.setdefault(ban.set_name, []).append(str(ban))
-    return REMOVE + "".join(_table(ruleset, now, by_set))
+    return REMOVE + "".join(_table(ruleset, now))
 
 
-def _table(ruleset: Ruleset, now: int, bans: dict[str, list[str]]) -> Iterator[str]:
+def fill(set_name: str, texts: list[str]) -> str:
+    """Elements into a set, as a command of the same script."""
+    return f"add element {FAMILY} {TABLE} {set_name} {{\n{_lines(texts)}}}\n" if texts else ""
+
+
+def _table(ruleset: Ruleset, now: int) -> Iterator[str]:
     yield f"table {FAMILY} {TABLE} {{\n"
     for one in ruleset.sets:
-        yield from _set(one, bans.get(one.name) or list(element_texts(one, one.elements, now)))
+        yield from _set(one, list(element_texts(one, one.elements, now)))
     for chain in ruleset.chains:
         yield f"\tchain {chain.name} {{\n"
         if chain.hook:
@@ -78,11 +80,13 @@ def _set(one: Set, elements: list[str]) -> Iterator[str]:
     for line in _declaration(one):
         yield f"\t\t{line}\n"
     if elements:
-        yield "\t\telements = {\n"
-        for start in range(0, len(elements), ELEMENTS_PER_LINE):
-            yield "\t\t\t" + ", ".join(elements[start : start + ELEMENTS_PER_LINE]) + ",\n"
-        yield "\t\t}\n"
+        yield f"\t\telements = {{\n{_lines(elements)}\t\t}}\n"
     yield "\t}\n"
+
+
+def _lines(elements: list[str]) -> str:
+    starts = range(0, len(elements), ELEMENTS_PER_LINE)
+    return "".join(f"\t\t\t{', '.join(elements[start : start + ELEMENTS_PER_LINE])},\n" for start in starts)
 
 
 def _declaration(one: Set) -> Iterator[str]:
@@ -107,16 +111,24 @@ def element_texts(one: Set, elements: Iterable[intervals.Interval], now: int) ->
         if until is None:
             yield text
         elif until - now >= SMALLEST_MILLISECONDS * 1_000_000:
-            yield f"{text} timeout {_duration(until - now)}"
+            yield f"{text} timeout {duration(time_left(until, now))}"
 
 
 def element_text(one: Set, first: int, last: int) -> str:
     return NFPROTO[first] if one.kind is Kind.GATE else intervals.format_interval(one.family, first, last)
 
 
-def _duration(nanoseconds: int) -> str:
-    seconds, rest = divmod(max(nanoseconds // 1_000_000, SMALLEST_MILLISECONDS), 1_000)
-    return f"{seconds}s{rest}ms" if rest else f"{seconds}s"
+def time_left(until: int, now: int) -> int:
+    return min(until - now, LONGEST_NANOSECONDS)
+
+
+def duration(nanoseconds: int) -> str:
+    """At most 8 digits of one unit: more than that nft does not read."""
+    milliseconds = max(nanoseconds // 1_000_000, SMALLEST_MILLISECONDS)
+    if milliseconds < 100_000_000:
+        return f"{milliseconds}ms"
+    days, rest = divmod(milliseconds, 86_400_000)
+    return f"{days}d{rest}ms" if rest else f"{days}d"
 
 
 # --- one rule ---------------------------------------------------------------------------------------------------

@@ -52,12 +52,11 @@ def plan(wanted: Policy, compiled: Ruleset, state: State) -> Plan:
 
 def lockout(wanted: Policy, state: State) -> list[probes.Session]:
     """Live sessions that are failsafe in the running version or in the new one, and that the new one refuses."""
+    refused = probes.cut(wanted, probes.sockets().inbound())
     protected = [wanted]
-    version = versions.expected(state)
+    version = versions.expected(state) if refused else None
     if version:
         protected.append(_running(versions.policy_text(state, version.number), wanted.path))
-    sessions = probes.sockets().inbound()
-    refused = probes.cut(wanted, sessions)
     return [one for one in refused if any(probes.is_failsafe(known, one) for known in protected)]
 
 

@@ -61,7 +61,7 @@ def _write_script(state: State, version: Version) -> None:
     else:
         now = time.time_ns()
         complete = names.resolved(state, versions.ruleset(state, current.number))
-        text = nft.render(complete, now, bans.live_elements(state, now))
+        text = nft.render(complete, now) + bans.script(state, now)
     boot.write(script_path(state, version.number), text)
 
 
