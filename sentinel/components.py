@@ -7,6 +7,7 @@ when their component is built: a process pays for what it runs.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,6 @@ from sentinel.ledger import Ledger
 from sentinel.outputs import Journal
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
     from pathlib import Path
 
@@ -87,20 +87,44 @@ class Firewall:
     """The policy, its drift watch, and the responder: the parts that need CAP_NET_ADMIN share one process."""
 
     def __init__(self, context: Context) -> None:
+        from sentinel.firewall.bans import Bans
         from sentinel.firewall.component import FirewallComponent
+        from sentinel.respond import responder
 
-        assert context.config.firewall is not None
-        self.keeper = FirewallComponent(context.config.firewall, context.state, context.ledger)
+        config = context.config
+        assert config.firewall is not None
+        bans = Bans(context.state, context.ledger, config.response.bans)
+        self.keeper = FirewallComponent(config.firewall, context.state, context.ledger)
+        self.responder = responder.build(config, context.state, context.ledger, bans.add)
 
     def run(self, stop: threading.Event) -> None:
-        self.keeper.run(stop)
+        """The keeper here, the responder in a thread; when one of them fails both end, and supervision starts anew."""
+        failures: list[BaseException] = []
+
+        def respond() -> None:
+            try:
+                self.responder.run(stop)
+            except BaseException as error:  # noqa: BLE001 - raised again below, in the component's own thread
+                failures.append(error)
+                stop.set()
+
+        thread = threading.Thread(target=respond, name="respond")
+        thread.start()
+        try:
+            self.keeper.run(stop)
+        finally:
+            stop.set()
+            thread.join()
+        if failures:
+            raise failures[0]
 
     def reload(self, config: Config) -> None:
         assert config.firewall is not None
         self.keeper.reload(config.firewall)
+        self.responder.reload(config.response)
 
     def status(self) -> dict[str, Any]:
-        return self.keeper.status()
+        return {**self.keeper.status(), **self.responder.status()}
 
 
 class Backup:

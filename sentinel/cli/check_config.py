@@ -45,9 +45,9 @@ def _rules(config: Config, path: str) -> Iterator[Problem]:
     from sentinel.pipeline import check_log_rules, check_network_rules
 
     if config.network is not None:
-        yield from check_network_rules(config.network)
+        yield from check_network_rules(config.network.rules, config.network.variables())
     if config.logs is not None:
-        yield from check_log_rules(config.logs)
+        yield from check_log_rules(config.logs.rules)
 
 
 def _policy(config: Config, path: str) -> Iterator[Problem]:
