@@ -8,6 +8,7 @@ In: Packets with flow, stream and transactions as they are at that packet. Out: 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.alerts import BLOCKING, make_alert
@@ -25,6 +26,7 @@ from sentinel.detect.view import Scope, View
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sentinel.detect.costs import Costs
     from sentinel.detect.rule import Rule
     from sentinel.model import Alert, Packet, Transaction
 
@@ -60,6 +62,7 @@ class Engine:
     ) -> None:
         self.rules = rules
         self.memory = memory
+        self.costs: Costs | None = None  # set by whoever wants to know what rules cost
         self._thresholds = thresholds
         self._limit = alerts_per_packet
         self._host = host
@@ -68,6 +71,9 @@ class Engine:
         self._transactions = TransactionInspector(
             self._groups, self._reader, self._admits_transaction, self._scope
         )
+
+    def measure(self, costs: Costs) -> None:
+        self.costs = self._transactions.costs = costs
 
     def inspect(self, packet: Packet) -> list[Alert]:
         self._reader.moment += 1
@@ -105,6 +111,14 @@ class Engine:
         return found
 
     def _try(self, number: int, packet: Packet, found: list[Hit]) -> None:
+        if self.costs is None:
+            self._judge(number, packet, found)
+            return
+        started, before = time.perf_counter(), len(found)
+        self._judge(number, packet, found)
+        self.costs.add(number, time.perf_counter() - started, matched=len(found) > before)
+
+    def _judge(self, number: int, packet: Packet, found: list[Hit]) -> None:
         rule = self.rules[number]
         if not header_fits(rule, packet) or not application_fits(rule, packet):
             return

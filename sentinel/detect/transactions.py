@@ -7,6 +7,7 @@ Suricata's DetectRunTxInspectRule.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from sentinel.detect.buffers import BUFFERS
@@ -19,6 +20,7 @@ from sentinel.detect.view import View
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sentinel.detect.costs import Costs
     from sentinel.detect.groups import Groups
     from sentinel.detect.readers import Reader, TxState
     from sentinel.detect.rule import Part, Rule
@@ -41,6 +43,7 @@ class TransactionInspector:
         self._reader = reader
         self._admits = admits
         self._scope = scope
+        self.costs: Costs | None = None
 
     def inspect(self, packet: Packet) -> Iterator[tuple[int, Transaction]]:
         flow = packet.flow
@@ -54,7 +57,11 @@ class TransactionInspector:
             elif tx.inspected[direction]:
                 continue
             for number in sorted(self._candidates(tx, direction, state)):
-                if self._judge(number, packet, tx, state, stream):
+                started = time.perf_counter()
+                matched = self._judge(number, packet, tx, state, stream)
+                if self.costs is not None:
+                    self.costs.add(number, time.perf_counter() - started, matched=matched)
+                if matched:
                     yield number, tx
             if tx.done[direction]:
                 tx.inspected[direction] = True

@@ -1,0 +1,230 @@
+"""sentinel rules: check, list, explain, profile, test and update network rules (and check log rules)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from sentinel.errors import UsageError
+
+if TYPE_CHECKING:
+    from sentinel.detect.load import Loaded
+    from sentinel.detect.rule import Rule
+
+app = typer.Typer(help="Check, list, explain, profile, test and update rules.", no_args_is_help=True)
+
+PATHS = typer.Argument(..., metavar="PATH...", help="Rule files or folders (*.rules, *.yml).")
+JSON = typer.Option(False, "--json", help="Print one JSON document.")
+VARIABLES = typer.Option(
+    [], "--set", metavar="KEY=VALUE", help="vars.address-groups.NAME or vars.port-groups.NAME."
+)
+
+
+@app.command()
+def check(paths: list[Path] = PATHS, as_json: bool = JSON, overrides: list[str] = VARIABLES) -> None:
+    """Load rules and name every one that is refused. Exit code 0 when all loaded, 2 otherwise."""
+    from sentinel.cli.listing import print_json
+
+    network, logs = _split(paths)
+    loaded = _load(network, overrides)
+    failed = [
+        {"path": each.path, "line": each.line, "rule": each.rule, "reason": each.reason}
+        for each in loaded.failed
+    ]
+    count = len(loaded.rules)
+    if logs:
+        from sentinel.detect.sigma.read import read
+
+        found = read(logs)
+        count += len(found.rules) + len(found.correlations)
+        failed += [
+            {"path": each.path, "line": each.line, "rule": "", "reason": each.message}
+            for each in found.problems
+        ]
+    if as_json:
+        print_json({"loaded": count, "failed": failed, "skipped": loaded.skipped})
+    else:
+        for each in failed:
+            print(f"{each['path']}:{each['line']}: rule {each['rule']}: {each['reason']}")
+        print(f"{count} rules loaded, {len(failed)} refused, {loaded.skipped} skipped")
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command("list")
+def list_rules(paths: list[Path] = PATHS, as_json: bool = JSON, overrides: list[str] = VARIABLES) -> None:
+    """One line a rule: sid, severity, protocol, message."""
+    from sentinel.cli.listing import print_json, print_table
+
+    rules = sorted(_load(paths, overrides).rules, key=lambda rule: rule.sid)
+    if as_json:
+        print_json([_summary(rule) for rule in rules])
+        return
+    print_table(
+        ("sid", "rev", "action", "protocol", "level", "message", "file"),
+        [(r.sid, r.rev, r.action, r.protocol, r.level, r.msg, f"{r.path}:{r.line}") for r in rules],
+    )
+
+
+@app.command()
+def explain(
+    sid: int = typer.Argument(..., help="The rule's sid."),
+    paths: list[Path] = typer.Option(..., "--rules", metavar="PATH", help="Where to look; repeatable."),
+    as_json: bool = JSON,
+    overrides: list[str] = VARIABLES,
+) -> None:
+    """What a rule looks at, in which order, and what brings it up."""
+    from sentinel.cli.listing import print_json
+
+    rule = next((each for each in _load(paths, overrides).rules if each.sid == sid), None)
+    if rule is None:
+        raise UsageError(f"no rule with sid {sid} was loaded")
+    facts = _summary(rule) | _anatomy(rule)
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        lines = value if isinstance(value, list) else [value]
+        for i, line in enumerate(lines):
+            print(f"{name if i == 0 else '':<15}{line}")
+
+
+@app.command()
+def profile(
+    capture: Path = typer.Argument(..., help="A pcap or pcapng file."),
+    paths: list[Path] = typer.Option(
+        ..., "--rules", metavar="PATH", help="Rule files or folders; repeatable."
+    ),
+    top: int = typer.Option(20, help="How many rules to show."),
+    as_json: bool = JSON,
+    overrides: list[str] = VARIABLES,
+) -> None:
+    """What each rule cost on a capture: times looked at, matches, microseconds."""
+    from sentinel.cli.listing import print_json, print_table
+    from sentinel.pipeline import profile_network
+
+    costs = profile_network(capture, paths, dict(_pair(text) for text in overrides))[:top]
+    if as_json:
+        print_json([cost._asdict() for cost in costs])
+        return
+    rows = [(c.sid, c.checked, c.matched, f"{c.seconds * 1e6:.0f}", c.message) for c in costs]
+    print_table(("sid", "checked", "matched", "microseconds", "message"), rows)
+
+
+@app.command("test")
+def try_rules(
+    capture: Path = typer.Argument(..., help="A pcap or pcapng file."),
+    paths: list[Path] = typer.Option(
+        ..., "--rules", metavar="PATH", help="Rule files or folders; repeatable."
+    ),
+    expect: list[str] = typer.Option(
+        ..., "--expect", metavar="SID[=COUNT]", help="0 means it must not alert."
+    ),
+    overrides: list[str] = VARIABLES,
+) -> None:
+    """Do rules alert on a capture as they should? Exit code 1 when not."""
+    from collections import Counter
+
+    from sentinel.pipeline import replay_network
+
+    options = dict(_pair(text) for text in overrides)
+    found = Counter(alert.signature_id for alert in replay_network(capture, paths, options))
+    wrong = False
+    for text in expect:
+        sid, equals, count = text.partition("=")
+        if not sid.isdigit() or (equals and not count.isdigit()):
+            raise UsageError(f"--expect {text}: SID or SID=COUNT")
+        seen = found[int(sid)]
+        right = seen == int(count) if equals else seen > 0
+        wrong = wrong or not right
+        print(f"{'ok' if right else 'WRONG':<6} sid {sid}: {seen} alerts")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def update(
+    source: Path = typer.Argument(..., help="A folder of rules, or a .tar.gz or .zip of one."),
+    target: Path = typer.Argument(..., help="The folder that sentinel.yml names."),
+    overrides: list[str] = VARIABLES,
+) -> None:
+    """Replace a rule folder by another, if enough of it loads; what is there stays until the new one is checked."""
+    from sentinel.detect.update import install
+
+    report = install(source, target, lambda folder: _load([folder], overrides))
+    print(
+        f"{target}: {report.loaded} rules ({report.added} new, {report.removed} gone), {report.failed} refused"
+    )
+
+
+def _split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Suricata rules by *.rules, Sigma rules by *.yml."""
+    network, logs = [], []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+        files = [path] if path.is_file() else list(path.rglob("*"))
+        if any(file.suffix in {".yml", ".yaml"} for file in files):
+            logs.append(path)
+        if any(file.suffix == ".rules" for file in files) or (path.is_file() and path not in logs):
+            network.append(path)
+    return network, logs
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: expected KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def _load(paths: list[Path], overrides: list[str]) -> Loaded:
+    from sentinel.detect.build import variables_of
+    from sentinel.detect.load import load
+    from sentinel.detect.settings import STOCK_VARIABLES
+
+    return load(paths, variables_of(STOCK_VARIABLES, dict(_pair(text) for text in overrides)))
+
+
+def _summary(rule: Rule) -> dict[str, Any]:
+    return {
+        "sid": rule.sid,
+        "rev": rule.rev,
+        "message": rule.msg,
+        "action": rule.action,
+        "protocol": rule.protocol,
+        "level": rule.level,
+        "category": rule.category,
+        "file": f"{rule.path}:{rule.line}",
+    }
+
+
+def _anatomy(rule: Rule) -> dict[str, Any]:
+    ways = [name for name, wanted in zip(("to server", "to client"), rule.directions, strict=True) if wanted]
+    buffers = [
+        f"{part.buffer} ({way}): {', '.join(map(_short, part.matches))}"
+        for way, parts in zip(("to server", "to client"), rule.parts, strict=True)
+        for part in parts
+    ]
+    if rule.payload:
+        buffers.append(f"payload ({rule.mode}): {', '.join(map(_short, rule.payload))}")
+    fast = rule.fast
+    return {
+        "applications": ", ".join(sorted(rule.applications)) or "any",
+        "direction": " and ".join(ways),
+        "conditions": [f"{check.name} {check.args}" for check in rule.checks] or ["none"],
+        "buffers": buffers or ["none"],
+        "fast pattern": f"{fast.pattern!r} in {fast.buffer}"
+        if fast
+        else "none: looked at for every packet it fits",
+        "effects": [f"{check.name} {check.args}" for check in rule.post] or ["alert only"],
+        "thresholds": [f"{t.kind} {t.limit} in {t.seconds} s {t.track}" for t in rule.thresholds] or ["none"],
+    }
+
+
+def _short(match: Any) -> str:
+    pattern = getattr(match, "pattern", None)
+    name = type(match).__name__.lower()
+    return f"{'not ' if getattr(match, 'negated', False) else ''}{name}{f' {pattern!r}' if pattern is not None else ''}"
