@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -312,6 +313,11 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def is_collected() -> bool:
+    """Somebody will read values: a component serves them, or they are shared. A single command need not load the library."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ or "prometheus_client" in sys.modules
 
 
 @cache

@@ -99,7 +99,7 @@ def backup(
     targets = _absolute(paths)
     started = time.monotonic()
     now = options.time_ns or time.time_ns()
-    with locked(repository, retry_seconds=retry_lock_seconds) as lock:
+    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=repository.reload_index) as lock:
         parent = _find_parent(repository, targets, options)
         meter = ProgressMeter(progress)
         with BlobWriter(repository) as writer, FileReader(repository, writer, meter, stop) as reader:

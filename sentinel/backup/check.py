@@ -107,13 +107,18 @@ def check(
     retry_lock_seconds: float = 0.0,
 ) -> CheckReport:
     report = CheckReport()
-    with locked(repository, retry_seconds=retry_lock_seconds):
+    snapshots: list[Snapshot] = []
+
+    def read_files() -> None:
+        report.problems.clear()  # of a try at which somebody else got the lock
+        snapshots[:] = _read_snapshots(repository, report)
+        _read_index(repository, report)
+
+    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=read_files):
         _check_keys(repository, report)
         _check_locks(repository, report)
-        snapshots = _read_snapshots(repository, report)
-        index = _read_index(repository, report)
         sizes = {bytes.fromhex(name): size for name, size in repository.store.list(Kind.DATA)}
-        _check_packs(index, sizes, report)
+        _check_packs(repository.index, sizes, report)
         reached = find_reachable(repository, {snapshot.tree for snapshot in snapshots})
         report.problems += reached.problems
         needed = len(reached.trees) + len(reached.data)
@@ -158,7 +163,7 @@ def _read_snapshots(repository: Repository, report: CheckReport) -> list[Snapsho
     return snapshots
 
 
-def _read_index(repository: Repository, report: CheckReport) -> Index:
+def _read_index(repository: Repository, report: CheckReport) -> None:
     """As far as it can be read; the repository goes on with this one."""
     index = Index()
     for name, _ in repository.store.list(Kind.INDEX):
@@ -171,7 +176,6 @@ def _read_index(repository: Repository, report: CheckReport) -> Index:
             index.add_pack(pack, entries)
     repository.use_index(index)
     report.blobs = len(index)
-    return index
 
 
 # --- packs --------------------------------------------------------------------------------------------------

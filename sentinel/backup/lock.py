@@ -17,13 +17,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentinel.backup.allocation import rare_collections
 from sentinel.backup.repo.gojson import SECOND, parse_time, string, time_string
 from sentinel.backup.repo.keyfile import current_user
 from sentinel.backup.store.store import Kind
 from sentinel.errors import LockedError, RepositoryError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sentinel.backup.repo.repository import Repository
 
@@ -79,12 +80,21 @@ def unlock(repository: Repository, *, all_locks: bool = False) -> int:
 
 @contextlib.contextmanager
 def locked(
-    repository: Repository, *, exclusive: bool = False, retry_seconds: float = 0.0
+    repository: Repository,
+    *,
+    exclusive: bool = False,
+    retry_seconds: float = 0.0,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[HeldLock]:
-    """Hold a lock for the body; LockedError when others hold one that conflicts for longer than `retry_seconds`."""
-    held = _acquire(repository, exclusive=exclusive, deadline=time.monotonic() + retry_seconds)
+    """Hold a lock for the body; LockedError when others hold one that conflicts for longer than `retry_seconds`.
+
+    `meanwhile` may read while the lock settles: what it read is as true as if it were read a moment later, since
+    nobody can have removed anything without seeing our lock.
+    """
+    held = _acquire(repository, exclusive, time.monotonic() + retry_seconds, meanwhile)
     try:
-        yield held
+        with rare_collections():
+            yield held
     finally:
         held.release()
 
@@ -137,21 +147,26 @@ class HeldLock:
         return self._repository.save_file(Kind.LOCK, document.encode())
 
 
-def _acquire(repository: Repository, *, exclusive: bool, deadline: float) -> HeldLock:
+def _acquire(
+    repository: Repository, exclusive: bool, deadline: float, meanwhile: Callable[[], object] | None
+) -> HeldLock:
     while True:
         try:
-            return _try_acquire(repository, exclusive=exclusive)
+            return _try_acquire(repository, exclusive, meanwhile)
         except LockedError:
             if time.monotonic() + RETRY_SECONDS > deadline:
                 raise
             time.sleep(RETRY_SECONDS)
 
 
-def _try_acquire(repository: Repository, *, exclusive: bool) -> HeldLock:
+def _try_acquire(repository: Repository, exclusive: bool, meanwhile: Callable[[], object] | None) -> HeldLock:
     _refuse_conflicts(repository, exclusive=exclusive, own="")
     held = HeldLock(repository, exclusive=exclusive)
     try:
-        time.sleep(SETTLE_SECONDS)
+        settled = time.monotonic() + SETTLE_SECONDS
+        if meanwhile is not None:
+            meanwhile()
+        time.sleep(max(settled - time.monotonic(), 0))
         _refuse_conflicts(repository, exclusive=exclusive, own=held.id)
     except BaseException:
         held.release()

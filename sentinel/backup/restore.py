@@ -91,7 +91,7 @@ def restore(
     started = time.monotonic()
     if target.resolve() == Path("/") and not options.in_place:
         raise UsageError("restoring over live data needs to be asked for (in place)")
-    with locked(repository, retry_seconds=retry_lock_seconds):
+    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=repository.reload_index):
         plan = make_plan(repository, snapshot, PathFilter(include), PathFilter(excludes))
         if include and not plan.files and not plan.folders and not plan.specials and not plan.problems:
             raise RepositoryError(f"nothing in snapshot {snapshot.short_id} matches {', '.join(include)}")

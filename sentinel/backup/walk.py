@@ -256,11 +256,10 @@ class TreeWalker:
     def _is_stored(self, raw: dict[str, Any]) -> bool:
         """All blobs of the parent's file are in the index; else the file is read again, which heals the repository."""
         try:
-            content = decode_content(raw) or []
-        except (ValueError, TypeError, RepositoryError):
+            has = self._repository.index.has
+            return all(has(BlobType.DATA, bytes.fromhex(blob)) for blob in raw.get("content") or ())
+        except (ValueError, TypeError):
             return False
-        has = self._repository.index.has
-        return all(has(BlobType.DATA, blob) for blob in content)
 
     def _count_unmodified(self, info: os.stat_result) -> None:
         self.files_unmodified += 1

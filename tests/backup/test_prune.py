@@ -127,3 +127,13 @@ def test_prune_gives_way_to_a_running_backup(local_repository, source, reopen, r
         assert caught.value.exit_code == 11
         assert b"locked" in restic("prune", repository=local_repository.store.location, check=1).stderr
     prune(reopen(local_repository))
+
+
+def test_an_open_repository_does_not_trust_what_it_remembers(local_repository, source, reopen):
+    """Another host forgets and prunes between two backups of one long-lived process."""
+    other = reopen(local_repository)
+    first = backup(local_repository, paths=[source]).snapshot
+    forget(other, [first.id])
+    prune(other)
+    backup(local_repository, paths=[source]).require_complete()
+    assert check(reopen(local_repository), read_data=Subset.everything()).problems == []

@@ -1,6 +1,6 @@
 """Side by side with stock restic on one tree, in one run: first backup, unchanged second one, restore, check.
 
-    python tests/bench/bench_backup.py [--files 100000] [--megabytes 2100] [--where] [--keep FOLDER]
+    python tests/bench/bench_backup.py [--files 100000] [--megabytes 2100] [--where] [--keep TREE] [--folder FOLDER]
 
 Each step is a process of its own for both; wall time, CPU time and peak memory come from the kernel (wait4). The tree
 is read once before, so both work from the page cache. A ratio above 1 means that Sentinel was faster.
@@ -203,17 +203,24 @@ def main():
     parser.add_argument("--megabytes", type=int, default=2100)
     parser.add_argument("--where", action="store_true")
     parser.add_argument("--keep", type=Path, help="make the tree here, or use the one that is here")
+    parser.add_argument("--folder", help="where to work; a file system in memory takes the disk's mood out of it")
     parser.add_argument("--step", nargs=4)
+    parser.add_argument("--make", type=Path)
     options = parser.parse_args()
+    if options.make:
+        options.make.mkdir(parents=True)
+        make_tree(options.make, options.files, options.megabytes)
+        return
     if options.step:
         run_step(*options.step, where=options.where)
         return
-    with tempfile.TemporaryDirectory(prefix="bench-backup-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="bench-backup-", dir=options.folder) as temporary:
         folder = Path(temporary)
         source = options.keep or folder / "tree"
         if not source.exists():
-            source.mkdir(parents=True)
-            make_tree(source, options.files, options.megabytes)
+            # In a process of its own: what it takes in memory would count as the children's (they are forked).
+            make = [sys.executable, __file__, "--make", source, "--files", options.files, "--megabytes", options.megabytes]
+            subprocess.run([str(part) for part in make], check=True)
         subprocess.run(["tar", "-cf", "/dev/null", "--checkpoint=100000000", str(source)], check=False, capture_output=True)
         results = compare(folder, source, options.where)
         sizes = {name: size_of(folder / name) for name in ("restic", "sentinel")}

@@ -94,7 +94,7 @@ def time_string(nanoseconds: int) -> str:
     seconds, rest = divmod(nanoseconds, SECOND)
     if rest:
         return f"{_second_string(seconds)}.{rest:09d}".rstrip("0") + "Z"
-    return _second_string(seconds) + "Z"
+    return f"{_second_string(seconds)}Z"
 
 
 @lru_cache(maxsize=4096)

@@ -46,23 +46,25 @@ class Index:
 
     def add_pack(self, pack: bytes, entries: Iterable[Entry]) -> None:
         """A pack listed twice (two index files that overlap) is kept once."""
-        known = {(entry.type, entry.id) for entry in self.entries(pack)} if pack in self._ranges else set()
+        if pack in self._ranges:
+            known = {(entry.type, entry.id) for entry in self.entries(pack)}
+            entries = [entry for entry in entries if (entry[0], entry[1]) not in known]
+            if not entries:
+                return
+        entries = list(entries)
         start = len(self._ids)
         number = len(self._packs)
-        for kind, blob_id, offset, length, raw_length in entries:
-            if known and (kind, blob_id) in known:
-                continue
-            row = len(self._ids)
-            self._ids.append(blob_id)
-            self._types.append(kind)
-            self._pack_numbers.append(number)
-            self._offsets.append(offset)
-            self._lengths.append(length)
-            self._raw_lengths.append(raw_length)
-            self._rows[kind].setdefault(blob_id, row)
-        if len(self._ids) > start or not known:
-            self._packs.append(pack)
-            self._ranges.setdefault(pack, []).append(range(start, len(self._ids)))
+        self._ids += [entry[1] for entry in entries]
+        self._types.extend([entry[0] for entry in entries])
+        self._pack_numbers.extend([number] * len(entries))
+        self._offsets.extend([entry[2] for entry in entries])
+        self._lengths.extend([entry[3] for entry in entries])
+        self._raw_lengths.extend([entry[4] for entry in entries])
+        self._packs.append(pack)
+        self._ranges.setdefault(pack, []).append(range(start, len(self._ids)))
+        data, trees = self._rows
+        for row, entry in enumerate(entries, start):
+            (trees if entry[0] else data).setdefault(entry[1], row)
 
     def has(self, kind: BlobType, blob_id: bytes) -> bool:
         return blob_id in self._rows[kind]

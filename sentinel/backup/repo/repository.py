@@ -96,6 +96,10 @@ class Repository:
             self._index = load_index(self)
         return self._index
 
+    def reload_index(self) -> None:
+        """Whoever comes to hold a lock must do this: before, another host's prune may have removed what we remember."""
+        self._index = load_index(self)
+
     def use_index(self, index: Index) -> None:
         """What check could read of a damaged one."""
         self._index = index

@@ -63,8 +63,13 @@ def open_store(address: str, options: StoreOptions | None = None) -> Store:
         store,
         retries=options.retries,
         first_wait_seconds=options.first_wait_seconds,
-        on_retry=lambda operation: metrics.backup_store_retries.inc(operation=operation),
+        on_retry=_count_retry,
     )
+
+
+def _count_retry(operation: str) -> None:
+    if metrics.is_collected():
+        metrics.backup_store_retries.inc(operation=operation)
 
 
 def _open_place(address: str, options: StoreOptions) -> Store:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sentinel.backup.store.store import Buffer, Kind, Store
 
 Result = TypeVar("Result")
+DIRECTIONS = frozenset({"sent", "received"})
 
 
 class MeterStore:
@@ -39,12 +40,10 @@ class MeterStore:
     def save(self, kind: Kind, name: str, data: Buffer) -> None:
         self._run("save", kind, lambda: self._inner.save(kind, name, data))
         self._count("sent", kind, len(data))
-        metrics.backup_store_bytes.inc(len(data), direction="sent")
 
     def load(self, kind: Kind, name: str, offset: int = 0, length: int | None = None) -> bytes:
         data = self._run("load", kind, lambda: self._inner.load(kind, name, offset, length))
         self._count("received", kind, len(data))
-        metrics.backup_store_bytes.inc(len(data), direction="received")
         return data
 
     def size(self, kind: Kind, name: str) -> int:
@@ -74,8 +73,11 @@ class MeterStore:
             raise
         finally:
             self._count(operation, kind, 1)
-            metrics.backup_store_requests.inc(operation=operation, result=result)
+            if metrics.is_collected():
+                metrics.backup_store_requests.inc(operation=operation, result=result)
 
     def _count(self, what: str, kind: Kind, amount: int) -> None:
         with self._lock:
             self.counts[what, kind.value] += amount
+        if what in DIRECTIONS and metrics.is_collected():
+            metrics.backup_store_bytes.inc(amount, direction=what)
