@@ -33,7 +33,9 @@ PARTS = {
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("part", nargs="*", choices=[*PARTS, []])
     options.add_argument("--quick", action="store_true")
     chosen = options.parse_args()
@@ -47,7 +49,9 @@ def main():
         finally:
             spaces.close()
         good &= passed
-        print(f"{'ok  ' if passed else 'MISS'} {name}: {line} [{time.monotonic() - started:.0f} s]", flush=True)
+        print(
+            f"{'ok  ' if passed else 'MISS'} {name}: {line} [{time.monotonic() - started:.0f} s]", flush=True
+        )
     return 0 if good else 1
 
 

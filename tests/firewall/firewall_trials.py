@@ -134,7 +134,10 @@ def under_load(spaces, policies, per_second):
             load.stdout.readline()
             for number in range(policies):
                 apply.apply(
-                    shop.policy(_loaded(number), f"p{number}.yml"), shop.state, shop.ledger, confirm=Confirm.NOW
+                    shop.policy(_loaded(number), f"p{number}.yml"),
+                    shop.state,
+                    shop.ledger,
+                    confirm=Confirm.NOW,
                 )
                 applied.append(number)
             stop.set()
@@ -143,7 +146,12 @@ def under_load(spaces, policies, per_second):
             listener.close()
         shop.state.close()
     rate = result["sent"] / result["seconds"]
-    passed = not result["refused"] and not result["accepted"] and len(applied) == policies and rate >= per_second * 0.95
+    passed = (
+        not result["refused"]
+        and not result["accepted"]
+        and len(applied) == policies
+        and rate >= per_second * 0.95
+    )
     return passed, (
         f"{len(applied)} policies in {result['seconds']:.1f} s under {rate:.0f} connections/s:"
         f" {result['sent']} made, {result['refused']} wrongly refused, {result['accepted']} wrongly accepted (0, 0)"
@@ -152,7 +160,8 @@ def under_load(spaces, policies, per_second):
 
 def _loaded(number):
     extra = "\n".join(
-        f"  - {{allow: tcp/{2_000 + number * 7 + i}, from: 10.{(number + i) % 80}.0.0/16}}" for i in range(number % 9)
+        f"  - {{allow: tcp/{2_000 + number * 7 + i}, from: 10.{(number + i) % 80}.0.0/16}}"
+        for i in range(number % 9)
     )
     default = ("drop", "reject")[number % 2]
     return f"""
@@ -207,7 +216,9 @@ def _settle(counts, port, connected):
 
 def _give_up(waiting, poll, counts, now):
     """A dropped SYN of the forbidden port gets no answer; before its retry at one second it is settled."""
-    for number in [n for n, (_, port, since) in waiting.items() if now - since > (0.9 if port != 443 else 3.0)]:
+    for number in [
+        n for n, (_, port, since) in waiting.items() if now - since > (0.9 if port != 443 else 3.0)
+    ]:
         one, port, _ = waiting.pop(number)
         _settle(counts, port, False)
         poll.unregister(number)
@@ -257,7 +268,7 @@ def drift(spaces, modifications):
             waited = []
             unrepaired = 0
             for _ in range(modifications):
-                nft(modification(chaos))
+                modify(chaos)
                 started = time.monotonic()
                 repaired = wait_for(lambda: snapshot() == right, 3.0)
                 waited.append(time.monotonic() - started)
@@ -318,7 +329,17 @@ def snapshot():
         elements = kernel.all_elements()
     except Exception:
         return None
-    return kernel.listing(), {name: sorted((e.first, e.last) for e in found) for name, found in elements.items()}
+    return kernel.listing(), {
+        name: sorted((e.first, e.last) for e in found) for name, found in elements.items()
+    }
+
+
+def modify(chaos):
+    """Some need a rule that its chain does not have: then another one."""
+    while True:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            nft(modification(chaos))
+            return
 
 
 def modification(chaos):
@@ -331,7 +352,11 @@ def modification(chaos):
             lambda: f"delete rule inet sentinel {chain} handle {chaos.choice(handles(chain))}",
             lambda: f"insert rule inet sentinel {chain} accept",
             lambda: f"add rule inet sentinel {chain} ip saddr {host} accept",
-            lambda: f"add chain inet sentinel {chaos.choice(CHAINS[:3])} {{ policy accept; }}" if _drops() else "flush chain inet sentinel inbound",
+            lambda: (
+                f"add chain inet sentinel {chaos.choice(CHAINS[:3])} {{ policy accept; }}"
+                if _drops()
+                else "flush chain inet sentinel inbound"
+            ),
             lambda: "add chain inet sentinel backdoor",
             lambda: f"add element inet sentinel g_office_4 {{ {host} }}",
             lambda: "delete element inet sentinel g_office_4 { 198.51.100.0/24 }",
@@ -353,7 +378,11 @@ def handles(chain):
     text = subprocess.run(
         ["nft", "-a", "list", "chain", "inet", "sentinel", chain], capture_output=True, check=True, text=True
     ).stdout
-    found = [line.rsplit("handle ", 1)[1] for line in text.splitlines() if "# handle" in line and "chain" not in line]
+    found = [
+        line.rsplit("handle ", 1)[1]
+        for line in text.splitlines()
+        if "# handle" in line and "chain" not in line
+    ]
     return found or ["1"]
 
 
@@ -419,7 +448,8 @@ def lockouts(spaces, count, seconds=1.0):
             with spaces.inside(shop.host):
                 daemon = _daemon(shop)
                 died = subprocess.run(
-                    [sys.executable, "-c", KILLED_APPLY, str(path), str(shop.folder / "state"), str(seconds)], check=False
+                    [sys.executable, "-c", KILLED_APPLY, str(path), str(shop.folder / "state"), str(seconds)],
+                    check=False,
                 )
                 assert died.returncode == -signal.SIGKILL
                 daemon.kill()
@@ -495,7 +525,11 @@ def size(spaces, count):
         plains, ours = [], []
         for _ in range(5):  # taken in turns, so that the machine's other work weighs on both alike
             plains.append(_timed(spaces, shop, ["nft", "-f", str(plain_script)]))
-            ours.append(_timed(spaces, shop, [sys.executable, __file__, "apply", str(path), str(shop.folder / "state")]))
+            ours.append(
+                _timed(
+                    spaces, shop, [sys.executable, __file__, "apply", str(path), str(shop.folder / "state")]
+                )
+            )
         shop.state.close()
     plain, own = (min(one[0] for one in found) for found in (plains, ours))
     inner = min(one[2] for one in ours)
@@ -518,14 +552,20 @@ def _timed(spaces, shop, argv):
         child.returncode = os.waitstatus_to_exitcode(status)
         assert child.returncode == 0
         seconds = time.monotonic() - started
-    return (seconds, max(usage.ru_maxrss, int(said[1])) if said else usage.ru_maxrss, float(said[0]) if said else seconds)
+    return (
+        seconds,
+        max(usage.ru_maxrss, int(said[1])) if said else usage.ru_maxrss,
+        float(said[0]) if said else seconds,
+    )
 
 
 def _plain(entries, count):
     banned = ",\n".join(f"20.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255} timeout 3600s" for i in range(count))
     many = ",\n".join(entries)
     return (
-        "table inet sentinel {\n set many { type ipv4_addr; flags interval; elements = {\n" + many + "\n}\n}\n"
+        "table inet sentinel {\n set many { type ipv4_addr; flags interval; elements = {\n"
+        + many
+        + "\n}\n}\n"
         " set banned { type ipv4_addr; flags timeout; counter; elements = {\n" + banned + "\n}\n}\n"
         " chain inbound { type filter hook input priority 0; policy drop;\n ip saddr @banned drop\n"
         " ip saddr @many tcp dport 443 accept\n }\n}\n"
@@ -562,14 +602,21 @@ def until(spaces):
         time.sleep(max(0, end - 0.7 - time.time()))
         still = [shop.reaches(1001, seconds=0.2), shop.reaches(1002, seconds=0.2)]
         time.sleep(max(0, end + 0.3 - time.time()))
-        after = [shop.reaches(1001, seconds=0.3), shop.reaches(1002, seconds=0.3), not shop.reaches(1003, "10.90.0.3", 0.3)]
+        after = [
+            shop.reaches(1001, seconds=0.3),
+            shop.reaches(1002, seconds=0.3),
+            not shop.reaches(1003, "10.90.0.3", 0.3),
+        ]
         with spaces.inside(shop.host):
             left = [kernel.elements(name) for name in ("until_inbound_1", "g_guests_4", "ban_4_32")]
         for listener in listeners:
             listener.close()
         shop.state.close()
     passed = all(open_before) and all(still) and not any(after) and not any(left)
-    return passed, f"before {open_before}, 0.7 s before the end {still}, 0.3 s after {after}, elements left {left}"
+    return (
+        passed,
+        f"before {open_before}, 0.7 s before the end {still}, 0.3 s after {after}, elements left {left}",
+    )
 
 
 if __name__ == "__main__":

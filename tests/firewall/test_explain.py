@@ -5,7 +5,6 @@ import random
 import firewall_lab
 import pytest
 
-from sentinel import yamlfile
 from sentinel.firewall import explain, intervals, networks, policy
 from sentinel.firewall.policy import Action, Direction
 
@@ -51,12 +50,19 @@ default: {outbound: drop}
 )
 def test_names_the_rule_that_decides(direction, address, port, action, rule):
     bans = [networks.parse("198.51.100.77"), networks.parse("192.0.2.0/24")]
-    decision = decide(POLICY, direction, address, port, bans=bans, answers={"api.pay.example": ["203.0.113.5"]})
+    decision = decide(
+        POLICY, direction, address, port, bans=bans, answers={"api.pay.example": ["203.0.113.5"]}
+    )
     assert (decision.action, decision.rule) == (action, rule)
 
 
 def test_points_at_the_line_and_says_what_it_does_not_know():
-    decision = decide("inbound:\n  - {allow: tcp/1}\n  - {allow: tcp/22, interface: eth0}\n", Direction.INBOUND, "192.0.2.1", 22)
+    decision = decide(
+        "inbound:\n  - {allow: tcp/1}\n  - {allow: tcp/22, interface: eth0}\n",
+        Direction.INBOUND,
+        "192.0.2.1",
+        22,
+    )
     assert (decision.line, decision.unsure) == (3, ("incoming interface eth0",))
 
 
