@@ -51,6 +51,7 @@ COMBINED = re.compile(
     rb"(?:\S+ )?(?:(?P<user>[^\[]*?) )?" + CLF_TIME + rb" " + HTTP + rb" " + TAIL + rb"(?: " + AGENT + rb")?"
 )
 # The same with quotes that were not escaped inside a field (nginx escape=none): the outermost ones count.
+LONGEST_RAW = 4096  # its time grows with the square of the line
 COMBINED_RAW = re.compile(
     rb"(?P<domain>(?!))?(?P<address>[^\s\"\[]+) (?:\S+ )?(?:(?P<user>[^\[]*?) )?"
     + CLF_TIME

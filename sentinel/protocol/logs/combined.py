@@ -162,7 +162,9 @@ def _lay_out(lines: Lines) -> Layout:
     parsed = fits
     for row in np.flatnonzero(~fits).tolist():
         place = int(starts[row]), int(ends[row])
-        found = access.COMBINED.match(lines.data, *place) or access.COMBINED_RAW.match(lines.data, *place)
+        found = access.COMBINED.match(lines.data, *place)
+        if found is None and place[1] - place[0] <= access.LONGEST_RAW:
+            found = access.COMBINED_RAW.match(lines.data, *place)
         if found is None:
             for a, b in spans.values():
                 a[row] = b[row] = 0

@@ -25,7 +25,7 @@ BEFORE_TIME = re.compile(
 TIME_ANYWHERE = re.compile(
     rb"\d{4}[-/.]\d\d[-/.]\d\d[T _:]\d\d:\d\d:\d\d|\d{1,2}[-/ ][A-Z][a-z]{2}[a-z]*[-/ ]\d{4}[: ]+\d\d:\d\d:\d\d"
     rb"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w* +\d{1,2},? (?:\d{4} )?\d\d:\d\d:\d\d"
-    rb"|\d\d/\d\d/\d{4} \d\d:\d\d:\d\d|\d{8}-\d\d:?\d\d:?\d\d|(?<!\d)\d{6} +\d{1,2}:\d\d:\d\d|\b1\d{9}\.\d{3}\b"
+    rb"|\d\d/\d\d/\d{4}[ ,-]+\d\d:\d\d:\d\d|\d{8}-\d\d:?\d\d:?\d\d|(?<!\d)\d{6} +\d{1,2}:\d\d:\d\d|\b1\d{9}\.\d{3}\b"
 )
 LEVEL = re.compile(
     rb"[\[\s(:|](?P<level>TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|FATAL|ALERT|EMERG|I|W|E|D)[\]\s):|]",
@@ -37,6 +37,8 @@ PROGRAMS = {
     "bunkerweb-error": "nginx", "lighttpd-auth": "lighttpd", "lighttpd-error": "lighttpd",
 }  # fmt: skip
 """The program behind a format's name, where they differ."""
+CONTAINER = re.compile(rb"\S{10,40} (?:stdout|stderr) [FP] ")
+"""What a container runtime writes in front of each line (CRI log format)."""
 FRONT_BYTES = 200  # the time stands within the first words of a line
 TAIL_OF_TIME = b" ]:,)|-\t"
 
@@ -99,8 +101,10 @@ def text_reader(name: str) -> Callable[[Lines, Clock], Records]:
     shapes = access.TEXT[name]
 
     def one(line: bytes, clock: Clock) -> tuple[Record | None, int]:
+        container = CONTAINER.match(line)
+        start = container.end() if container else 0
         for shape in shapes:
-            found = shape.search(line)
+            found = shape.match(line, start)
             if found is not None:
                 time = clock.read(found["time"]) if "time" in shape.groupindex else None
                 fields = access.record(found)

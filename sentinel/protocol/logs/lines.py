@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sentinel.model import Batch
 
 NO_TIME = -(2**63)  # a row without a readable time; the parser gives it the time of the row before
+LATEST = 2**63 - 1  # nanoseconds: the year 2262
 NEWLINE, RETURN = 10, 13
 
 Record = dict[str, bytes]
@@ -141,5 +142,5 @@ class Mixed:
 
 def records(rows: Sequence[tuple[Record | None, int]]) -> Records:
     """From (fields, time) per row."""
-    times = np.fromiter((time for _, time in rows), np.int64, len(rows))
+    times = np.fromiter((time if abs(time) < LATEST else NO_TIME for _, time in rows), np.int64, len(rows))
     return Records([row for row, _ in rows], times)

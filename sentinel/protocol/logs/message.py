@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from sentinel.protocol.logs.lines import Record
 
-LONGEST_READ = 4096  # what says who and from where stands in the first page of a message
+LONGEST_READ = 2048  # what says who and from where stands in the first page of a message
 V4 = rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)"
 V6 = rb"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:" + access.V4 + rb"|[0-9A-Fa-f]{0,4}(?!\.\d)(?![\w:]))"
 IP = rb"(?P<address>" + V4 + rb"|" + V6 + rb")"
 AFTER = rb"(?:\]?(?::|#| port )(?P<port>\d{1,5})(?!\d))?"
-OPEN = rb"[\"'<(\[{]*(?:IPv6:)?"
+OPEN = rb"[\"'<(\[{]{0,3}(?:IPv6:)?"
 HAS_IP = re.compile(V4 + rb"|" + V6)
 MAY_HAVE_IP = re.compile(rb"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]*:|rhost=")
 
@@ -55,14 +55,15 @@ USERS = tuple(
     re.compile(shape, re.IGNORECASE)
     for shape in (
         (rb"\b(?:user(?:_?name)?|acct|account|set_id|sasl_username|login(?:_?name)?|principal|identity|loginname|email)[\"']?"
-        rb"(?:=|:)\s?[\"'<\[]?(?P<user>[^\s\"'<>,;\[\]]+)"),
+        rb"(?:=|:)\s?[\"'<\[]?(?!user(?:name)?=|by\b)(?P<user>[^\s\"'<>,;\[\]]+)"),
         rb"\buser(?:name)?(?: input)? [\"'`](?P<user>[^\"'`]+)[\"'`]",
         rb"\b(?:for|by|from|as) (?:the )?(?:(?:invalid|illegal|unknown|nonexistent|mapped|existing) )*(?:user|account|username):? "
         rb"[\"'`<\[]?" + WORD + rb"[\"'`>\]]?(?= (?:from|with|ip|failed|was|on|at|via|;)\b|[\s.]*$|[\"'`>,;:.(]|\])",
-        rb"\b(?:attempts?|login|logon|authentication|password) (?:failed |failure |attempt )?(?:for|by|from|as):? [\"'`<\[]?"
+        rb"\b(?:attempts?|login|logon|authentication|password) (?:failed |failure |attempt |request )?(?:for|by|from|as):? [\"'`<\[]?"
         rb"(?!user\b|ip\b|host\b|client\b|the\b|" + access.V4 + rb")" + WORD
-        + rb"[\"'`>\]]?(?= (?:from|with|ip|failed|was|on|at|via)\b|[\"'`>,;.:(]|\s*$)",
-        rb"\b(?:login|auth) failed(?: for)?:?\s+[\"'`]?(?!user\b)(?P<user>[^\s\"'`,;()]+)[\"'`]?\s+[:(]",
+        + rb"[\"'`>\]]?(?= (?:from|with|ip|failed|was|on|at|via)\b| ?[\"'`>,;.:(\[]|\s*$)",
+        rb"\b(?:login|auth) failed(?: for)?:?\s+[\"'`]?(?!user|by\b|for\b|from\b)(?P<user>[^\s\"'`,;()]+)[\"'`]?\s+[:(]",
+        rb"\buser \[[^\]]*\]\\{1,2}\[(?P<user>[^\]]+)\]",
         rb"\buser (?P<user>[^\s\"'`,;:]+) (?:from|not found|failed|denied|logged|was|is|tried|attempted)\b",
     )
 )  # fmt: skip
@@ -102,11 +103,11 @@ EMBEDDED_ACCESS = re.compile(
 
 def interpret(program: bytes, text: bytes) -> Record:
     """ECS fields of a message; the program's own phrases come first."""
-    text = text[:LONGEST_READ]
+    whole, text = text, text[:LONGEST_READ]
     found = _phrase(phrases.PROGRAMS.get(family(program), ()), text)
     if found is not None:
         return found
-    found = embedded(text)
+    found = embedded(whole, family(program))
     if found is not None:
         return found
     found = _phrase(phrases.ANY, text) if MAY_HAVE_IP.search(text) else None
@@ -120,8 +121,12 @@ def family(program: bytes) -> bytes:
     return b"postfix" if name.startswith(b"postfix") else name
 
 
-def embedded(text: bytes) -> Record | None:
+def embedded(text: bytes, program: bytes = b"") -> Record | None:
     """Another format inside the message: nginx's error line, an access line."""
+    for shape in access.TEXT.get(program.decode("ascii", "replace"), ()):
+        line = shape.match(text)
+        if line is not None:
+            return access.record(line)
     if b"#" in text[:80]:
         error = NGINX_ERROR.match(text)
         if error is not None:

@@ -158,7 +158,7 @@ DOVECOT = _phrases(
     (rb".*?-login: (?:Info: )?Login: user=<(?P<user>[^>]*)>.*? rip=(?P<address>[^\s,]+)", "logged-in", GOOD),
     (rb".*? user=<(?P<user>[^>]*)>.*? rip=(?P<address>[^\s,]+)", "disconnected", b""),
 )  # fmt: skip
-EXIM_FROM = rb"(?:[^\s\[(]+ ?)?(?:\(.*?\) ?)?\[" + ADDRESS + rb"\](?::(?P<port>\d+))?"
+EXIM_FROM = rb"(?:[^\s\[(]{1,255} ?)?(?:\(.{0,255}?\) ?)?\[" + ADDRESS + rb"\](?::(?P<port>\d+))?"
 EXIM = _phrases(
     (rb".*?\b\w+ authenticator failed for " + EXIM_FROM + rb".*? 5\d\d (?:.*\(set_id=(?P<user>.*?)\))?", "login-failed", FAIL),
     (rb".*?H=" + EXIM_FROM + rb".*? rejected RCPT <?(?P<user>[^\s>:]+)>?", "relay-denied", b""),
@@ -194,6 +194,13 @@ DATABASE = _phrases(
     (
         rb".*?Failed to authenticate (?P<user>\S+?)@\S+ (?:from client " + ADDRESS + rb")?",
         "login-failed",
+        FAIL,
+    ),
+    (
+        rb".*?no pg_hba\.conf entry for (?:host|replication connection from host) \""
+        + ADDRESS
+        + rb"\", user \"(?P<user>[^\"]*)\"",
+        "refused",
         FAIL,
     ),
 )
@@ -233,7 +240,7 @@ ROUNDCUBE = _phrases(
         "login-failed",
         FAIL,
     ),
-    (rb".*?(?:FAILED|Failed) login for (?P<user>.*?) from " + ADDRESS, "login-failed", FAIL),
+    (rb".*?(?:FAILED|Failed) login for (?:user )?\"?(?P<user>.*?)\"? from " + ADDRESS, "login-failed", FAIL),
     (rb".*?Successful login for (?P<user>\S+) .*? from " + ADDRESS, "logged-in", GOOD),
 )
 OTHER = _phrases(
@@ -257,7 +264,7 @@ OTHER = _phrases(
 
 PROGRAMS: dict[bytes, tuple[Phrase, ...]] = {
     b"sshd": SSH + PAM, b"sshd-session": SSH + PAM, b"sshd-auth": SSH + PAM, b"dropbear": PAM,
-    b"sudo": SUDO + PAM, b"su": SU + PAM, b"login": LOGIN + PAM, b"systemd-logind": PAM,
+    b"sudo": SUDO + PAM, b"su": SU + PAM, b"login": LOGIN + PAM, b"systemd-logind": PAM, b"CRON": PAM, b"cron": PAM, b"crond": PAM, b"sshd-pam": PAM,
     b"postfix": POSTFIX, b"dovecot": DOVECOT + PAM, b"exim": EXIM, b"exim4": EXIM, b"sendmail": SENDMAIL, b"sm-mta": SENDMAIL,
     b"proftpd": FTP + PAM, b"vsftpd": FTP + PAM, b"pure-ftpd": FTP + PAM,
     b"mysqld": DATABASE, b"mariadbd": DATABASE, b"mariadb": DATABASE, b"named": NAMED, b"kernel": KERNEL,
