@@ -76,8 +76,11 @@ def read(smb: Smb, direction: int, record: bytes) -> None:
             smb.event("malformed_data")
             return
         following = int.from_bytes(record[20:24], "little")
+        if 0 < following < _HEADER:
+            smb.event("malformed_data")
+            return
         _message(smb, direction, Message(record[:following] if following else record))
-        if following < _HEADER:
+        if not following:
             return
         record = record[following:]
 
