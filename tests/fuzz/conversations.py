@@ -163,6 +163,12 @@ def pgsql(kind, body):
 
 STARTUP = b"\0\3\0\0user\0shop\0database\0shop\0\0"
 
+MAIL = (
+    b'Subject: order\r\nContent-Type: multipart/mixed; boundary="cut"\r\n\r\n--cut\r\n'
+    b'Content-Type: text/plain; name="a.txt"\r\nContent-Transfer-Encoding: base64\r\n\r\nYXR0YWNobWVudA==\r\n'
+    b"--cut--\r\n.\r\n"
+)
+
 CONVERSATIONS = {
     "http": (TCP, 80, [
         (0, b"POST /a%20b/../c?x=%41 HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 5\r\nCookie: a=b\r\n\r\nhello"),
@@ -196,9 +202,7 @@ CONVERSATIONS = {
         (1, b"220 mail.example ESMTP\r\n"), (0, b"EHLO shop\r\n"), (1, b"250-mail.example\r\n250 OK\r\n"),
         (0, b"MAIL FROM:<a@shop.example>\r\n"), (1, b"250 OK\r\n"),
         (0, b"RCPT TO:<b@shop.example>\r\n"), (1, b"250 OK\r\n"), (0, b"DATA\r\n"), (1, b"354 go on\r\n"),
-        (0, b'Subject: order\r\nContent-Type: multipart/mixed; boundary="cut"\r\n\r\n--cut\r\n'
-            b'Content-Type: text/plain; name="a.txt"\r\nContent-Transfer-Encoding: base64\r\n\r\nYXR0YWNobWVudA==\r\n'
-            b"--cut--\r\n.\r\n"),
+        (0, MAIL),
         (1, b"250 queued\r\n"), (0, b"QUIT\r\n"), (1, b"221 bye\r\n"),
     ]),
     "ftp": (TCP, 21, [

@@ -93,7 +93,6 @@ class Smb:
             smb2.read(self, direction, record)
         elif not record.startswith(b"\xfdSMB"):  # encrypted
             self.event("malformed_data")
-        self.session.trigger_raw(direction)
 
     # --- what the dialects report -------------------------------------------------------------------------------
     def event(self, name: str) -> None:

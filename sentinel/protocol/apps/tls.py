@@ -234,7 +234,10 @@ class Tls:
         buffers["tls.cert_chain_len"] = len(raws)
         first = x509.parse(raws[0])
         if first is None:
-            self._flag("certificate_invalid_der")
+            self._flag("invalid_certificate")
+            self._flag("invalid_handshake_message")
+            self.encrypted[direction] = True  # what follows cannot be trusted to be framed
+            self.handshake[direction].clear()
             return
         self.certificates[direction] = [first]
         buffers["tls.cert_subject"] = first.subject

@@ -75,11 +75,10 @@ def test_damaged_conversations(talk, samples, name):
     @given(st.integers(0, len(messages) - 1), st.integers(0, 400), st.binary(max_size=4), st.integers(0, 3))
     def check(which, where, put, drop):
         said = talk(port, proto, ON)
-        for number, (direction, data) in enumerate(messages):
-            if number == which:
-                place = where % (len(data) + 1)
-                data = data[:place] + put + data[place + drop :]
-            said.say(direction, data)
+        direction, data = messages[which]
+        place = where % (len(data) + 1)
+        said.play(messages[:which]).say(direction, data[:place] + put + data[place + drop :])
+        said.play(messages[which + 1 :])
         said.close()
         snapshot(said)
         check_bounds(said)
