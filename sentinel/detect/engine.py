@@ -17,6 +17,7 @@ from sentinel.detect.groups import Groups
 from sentinel.detect.header import application_fits, header_fits
 from sentinel.detect.packet_buffers import packet_view
 from sentinel.detect.readers import BodyLimits, Reader
+from sentinel.detect.screen import Screen
 from sentinel.detect.state import Memory, state_of
 from sentinel.detect.thresholds import Thresholds, Verdict
 from sentinel.detect.transactions import TransactionInspector
@@ -67,10 +68,19 @@ class Engine:
         self._limit = alerts_per_packet
         self._host = host
         self._groups = Groups(rules, cache)
+        self._cache = cache
+        self._screen: Screen | None = None
         self._reader = Reader(bodies or BodyLimits())
         self._transactions = TransactionInspector(
             self._groups, self._reader, self._admits_transaction, self._scope
         )
+
+    @property
+    def screen(self) -> Screen:
+        """What the columnar path asks before it parses anything; built when first wanted."""
+        if self._screen is None:
+            self._screen = Screen(self.rules, self._groups, self._cache)
+        return self._screen
 
     def measure(self, costs: Costs) -> None:
         self.costs = self._transactions.costs = costs

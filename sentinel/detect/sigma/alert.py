@@ -1,7 +1,6 @@
 """A matched row or a finding -> Alert, in EVE's names.
 
-Values that may hold personal data (the request target) are taken in their masked form where the protocol side
-derives one: "NAME|masked".
+Values that may hold personal data go through the batch's `mask` before they are shown.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ HTTP = {
     "http_method": "http.request.method",
     "status": "http.response.status_code",
 }
+PERSONAL = ("pii.resident_id", "pii.card", "pii.mobile", "pii.email")  # masked samples with their hash
 ADDRESSES = ("source.ip", "source.address")
 
 
@@ -65,7 +65,9 @@ class Describer:
         if http:
             alert.app_proto = "http"
             alert.extra["http"] = http
-        user = self.view.text("user.name", row)
+        if any(tag.startswith("pii.") for tag in heading.tags):
+            alert.extra["personal_data"] = self._personal(row)
+        user = self._shown("user.name", row)
         if user:
             alert.extra["user"] = {"name": user[:LONGEST_VALUE]}
         host = self.view.text("host.hostname", row)
@@ -82,11 +84,22 @@ class Describer:
             "type": correlation.kind.value,
             "events": len(finding.lines),
             "group": {
-                name: value.decode("utf-8", "replace")[:LONGEST_VALUE]
+                name: self._masked(value)[:LONGEST_VALUE]
                 for name, value in zip(correlation.group_by, finding.key, strict=True)
             },
         }
         return alert
+
+    def _shown(self, name: str, row: int) -> str:
+        return self._masked(self.view.value(name, row) or b"")
+
+    def _masked(self, value: bytes) -> str:
+        mask = self.view.columns.mask
+        return (value if mask is None else mask(value)).decode("utf-8", "replace")
+
+    def _personal(self, row: int) -> dict[str, str]:
+        found = {name: self.view.text(name, row) for name in PERSONAL}
+        return {name.removeprefix("pii."): text for name, text in found.items() if text}
 
     def _address(self, row: int) -> str:
         return next((found for name in ADDRESSES if (found := self.view.text(name, row))), "")
@@ -96,7 +109,7 @@ class Describer:
         if self.view.raw("http.request.method") is None and self.view.raw("url.original") is None:
             return http
         for key, name in HTTP.items():
-            value = self.view.text(name + "|masked", row) or self.view.text(name, row)
+            value = self._shown(name, row)
             if value:
                 http[key] = int(value) if key == "status" and value.isdigit() else value[:LONGEST_VALUE]
         return http

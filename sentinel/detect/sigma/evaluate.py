@@ -1,8 +1,7 @@
 """A condition over many rows of a batch at once: rows in, one boolean a row out.
 
 Tests narrow as they go: an All asks its next child only about rows still alive, cheap tests first; an AnyOf only
-about rows not yet matched. A single literal over many rows is compared without a Python step per row; any other test
-runs once per distinct value.
+about rows not yet matched. Over many rows a test runs once per distinct value.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from sentinel.detect.sigma.tree import Node
     from sentinel.detect.sigma.values import Mask, Rows, Values, View
 
-MANY_ROWS = 48  # from here on NumPy beats a loop
+MANY_ROWS = 48  # from here on it pays to know the distinct values
 
 
 def evaluate(node: Node, view: View, rows: Rows) -> Mask:
@@ -32,6 +31,8 @@ def evaluate(node: Node, view: View, rows: Rows) -> Mask:
 
 
 def _all(node: All, view: View, rows: Rows) -> Mask:
+    if any(isinstance(child, Test) and _missing(child, view) for child in node.children):
+        return np.zeros(len(rows), np.bool_)
     result = np.ones(len(rows), np.bool_)
     alive = np.arange(len(rows))
     for child in node.children:
@@ -41,6 +42,11 @@ def _all(node: All, view: View, rows: Rows) -> Mask:
         result[alive[~holds]] = False
         alive = alive[holds]
     return result
+
+
+def _missing(node: Test, view: View) -> bool:
+    """Whether no row can pass because this log has no such field."""
+    return not node.predicate.absent and not view.forms(node.field)
 
 
 def _any(node: AnyOf, view: View, rows: Rows) -> Mask:
@@ -107,8 +113,6 @@ def _form(node: Test, values: Values, rows: Rows, *, decoded: bool = False) -> M
 
 def _match(node: Test, values: Values, rows: Rows) -> Mask:
     predicate = node.predicate
-    if len(rows) >= MANY_ROWS and isinstance(predicate, Text) and predicate.literal is not None:
-        return _literal(predicate, predicate.literal, values, rows)
     test = predicate.test
     if len(rows) < MANY_ROWS:
         return np.fromiter((test(value) for value in values.take(rows)), np.bool_, len(rows))
@@ -122,34 +126,6 @@ def _match(node: Test, values: Values, rows: Rows) -> Mask:
         verdicts[needed] = [test(distinct[code]) for code in needed.tolist()]
     found: Mask = verdicts[asked]
     return found
-
-
-def _literal(predicate: Text, literal: bytes, values: Values, rows: Rows) -> Mask:
-    """Exact, prefix, suffix or infix of many values: lengths first, then the bytes of those that can match."""
-    data = values.data if predicate.cased else values.folded()
-    starts, ends = values.starts[rows], values.ends[rows]
-    if predicate.opens and predicate.closes:
-        return np.fromiter(
-            (data.find(literal, a, b) >= 0 for a, b in zip(starts.tolist(), ends.tolist(), strict=True)),
-            np.bool_,
-            len(rows),
-        )
-    size = len(literal)
-    lengths = ends - starts
-    result: Mask = lengths >= size if predicate.opens or predicate.closes else lengths == size
-    if not size:
-        return result
-    fits = np.flatnonzero(result)
-    begins = ends[fits] - size if predicate.opens else starts[fits]
-    wanted = np.frombuffer(literal, np.uint8)
-    view = np.frombuffer(data, np.uint8)
-    for i in range(size):  # most rows leave at the first byte
-        same = view[begins + i] == wanted[i]
-        result[fits[~same]] = False
-        fits, begins = fits[same], begins[same]
-        if not len(fits):
-            break
-    return result
 
 
 def _pairs(predicate: SameAs, left: list[Values], right: list[Values], rows: Rows) -> Mask:

@@ -93,8 +93,8 @@ class FieldScreen:
             numbers, ends = self.prefilter.scan(_lines(distinct))
             if not numbers:
                 continue
-            begins = np.zeros(len(distinct), np.int64)
-            np.cumsum([len(value) + 1 for value in distinct[:-1]], out=begins[1:])
+            lengths = np.fromiter(map(len, distinct), np.int64, len(distinct))
+            begins = np.cumsum(lengths + 1) - lengths - 1
             hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
             needles = np.asarray(numbers, np.int64)
             for needle in np.unique(needles).tolist():

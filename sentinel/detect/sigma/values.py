@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 LINE = "event.original"
+SHORT = 7  # bytes of a value that fit beside its length in one machine word
 FORMS = ("", "|decoded")
 # One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
 GROUPS = {
@@ -45,7 +46,6 @@ class Values:
     starts: Rows
     ends: Rows
     present: Mask | None
-    _folded: bytes | None = None
     _distinct: tuple[list[bytes], Codes] | None = None
 
     @classmethod
@@ -67,11 +67,6 @@ class Values:
     def having(self, rows: Rows) -> Mask | None:
         return None if self.present is None else self.present[rows]
 
-    def folded(self) -> bytes:
-        if self._folded is None:
-            self._folded = self.data.lower()
-        return self._folded
-
     def distinct(self) -> tuple[list[bytes], Codes]:
         """The different values, and which of them each row has (-1: none). Logs repeat themselves: clients, agents,
         referrers and many targets are worth looking at once a batch.
@@ -79,6 +74,9 @@ class Values:
         if self._distinct is None:
             rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
             codes = np.full(len(self.starts), -1, np.int64)
+            if len(rows) and int((self.ends - self.starts)[rows].max()) <= SHORT:
+                self._distinct = self._short(rows, codes), codes
+                return self._distinct
             values = self.take(rows)
             index = dict.fromkeys(values, 0)
             for code, value in enumerate(index):
@@ -86,6 +84,16 @@ class Values:
             codes[rows] = [index[value] for value in values]
             self._distinct = list(index), codes
         return self._distinct
+
+    def _short(self, rows: Rows, codes: Codes) -> list[bytes]:
+        """Status, method and their like: a value is a number of eight bytes, its length in the first."""
+        view = np.frombuffer(self.data + bytes(SHORT), np.uint8)
+        starts, lengths = self.starts[rows], (self.ends - self.starts)[rows]
+        key = lengths.astype(np.uint64)
+        for i in range(int(lengths.max())):
+            key |= np.where(i < lengths, view[starts + i], 0).astype(np.uint64) << np.uint64(8 * (i + 1))
+        _, firsts, codes[rows] = np.unique(key, return_index=True, return_inverse=True)
+        return self.take(rows[firsts])
 
     def rows_of(self, values: Rows) -> Rows:
         """The rows that have one of these distinct values, ascending."""

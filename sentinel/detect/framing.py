@@ -1,0 +1,54 @@
+"""Where HTTP/1 messages end in joined bytes, by the cheapest means that cannot be fooled.
+
+In: bytes that begin at a message's start. Out: the spans of complete messages and where the unfinished one begins; or
+None when only the real parser can tell (no or several lengths, encodings, folded headers, odd request targets ...).
+RFC 9112 section 6.3.
+"""
+
+from __future__ import annotations
+
+import re
+
+REQUEST = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [^\s]+ HTTP/1\.[01]\r\n")
+RESPONSE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[^\r\n]*\r\n")
+_LENGTH = re.compile(rb"\r\n(?:[cC]ontent-[lL]ength):[ \t]*(\d{1,12})[ \t]*(?=\r\n)")
+# Anything a parser would have to undo or that changes how the message is framed.
+_ODD_HEAD = re.compile(
+    rb"(?i)\r\n(?:transfer-encoding|content-encoding|upgrade|expect|[ \t]|content-length[ \t]|content-length:[^\r\n]*[^\d \t\r])"
+    rb"|[^\r]\n|\0"
+)
+_ODD_TARGET = re.compile(rb"//|\\|/\.\.?(?:/|\?|$)|%(?:25|00|[uU])")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_BODILESS = (b"1", b"204", b"304")
+
+
+def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | None:
+    opening = REQUEST if request else RESPONSE
+    found: list[tuple[int, int]] = []
+    at, size = 0, len(data)
+    while at < size:
+        first = opening.match(data, at)
+        head = data.find(b"\r\n\r\n", at)
+        if head < 0:
+            return (found, at) if size - at < 16_384 else None
+        if first is None or _ODD_HEAD.search(data, at, head + 2):
+            return None
+        lengths = _LENGTH.findall(data, at, head + 2)
+        if len(lengths) > 1:
+            return None
+        if request:
+            target = data[at : first.end()].split(b" ", 2)[1]
+            if _ODD_TARGET.search(target):
+                return None
+        elif not lengths and not first[1].startswith(_BODILESS):
+            return None  # ends with the connection
+        end = head + 4 + (int(lengths[0]) if lengths else 0)
+        if end > size:
+            return found, at
+        found.append((at, end))
+        at = end
+    return found, at
+
+
+def unescaped(data: bytes) -> bytes:
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data)

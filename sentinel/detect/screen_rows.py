@@ -1,0 +1,132 @@
+"""Rules that have no content, asked of a whole batch of headers at once.
+
+In: Headers (a structure of arrays, one entry a packet). Out: True where such a rule might match. Conditions that are
+not about addresses, ports, flags, sizes or TTL are taken as fulfilled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from sentinel.detect.addresses import AddressSet, PortSet, Ranges
+    from sentinel.detect.arguments import Comparison
+    from sentinel.detect.rule import Rule
+
+    Mask = NDArray[np.bool_]
+    Ints = NDArray[np.int64]
+
+
+class RowScreen:
+    def __init__(self, packet_rules: Iterable[Rule], ip_only: Iterable[Rule]) -> None:
+        self._rules = list(packet_rules)
+        self._listed: list[tuple[int, int]] = []
+        self._any_address = False
+        for rule in ip_only:
+            narrow = min(rule.source, rule.destination, key=lambda group: sum(b - a for a, b in group.four))
+            if narrow.everything:
+                self._any_address = True
+            self._listed += narrow.four
+        self._bounds = _bounds(tuple(self._listed))
+        self._six = bool(self._listed)
+
+    def rows(self, headers: Any) -> Mask:
+        count = len(headers.proto)
+        if self._any_address:
+            return np.ones(count, np.bool_)
+        found: Mask = np.zeros(count, np.bool_)
+        if self._listed:
+            found |= _inside(headers.src4, self._bounds) | _inside(headers.dst4, self._bounds)
+            found |= headers.version == 6  # listed IPv6 addresses are looked up packet by packet
+        for rule in self._rules:
+            found |= _fits(rule, headers)
+        return found
+
+
+def _bounds(ranges: Ranges) -> Ints:
+    merged = sorted(ranges)
+    flat: list[int] = []
+    for low, high in merged:
+        if flat and low < flat[-1]:
+            flat[-1] = max(flat[-1], high + 1)
+        else:
+            flat += [low, high + 1]
+    return np.array(flat, np.int64)
+
+
+def _inside(values: Ints, bounds: Ints) -> Mask:
+    """Odd number of bounds at or below: inside a range."""
+    inside: Mask = np.searchsorted(bounds, values, side="right") % 2 == 1
+    return inside
+
+
+def _fits(rule: Rule, headers: Any) -> Mask:
+    fits: Mask = np.ones(len(headers.proto), np.bool_)
+    if rule.ip_protocols is not None:
+        fits &= np.isin(headers.proto, list(rule.ip_protocols))
+    if rule.payload:
+        fits &= headers.payload_end > headers.payload_start
+    for check in rule.checks:
+        if check.name == "tcp.flags":
+            fits &= _flags(headers.tcp_flags, *check.args) & (headers.proto == 6)
+        elif check.name == "dsize":
+            fits &= _compared(headers.payload_end - headers.payload_start, check.args[0])
+        elif check.name == "ttl":
+            fits &= _compared(headers.ttl, check.args[0])
+        elif check.name == "ip_proto":
+            fits &= _compared(headers.proto, check.args[0])
+    if not fits.any():
+        return fits
+    forth = _one_way(rule, headers.src4, headers.dst4, headers.sport, headers.dport, headers.version)
+    if rule.both_ways:
+        forth |= _one_way(rule, headers.dst4, headers.src4, headers.dport, headers.sport, headers.version)
+    return fits & forth
+
+
+def _one_way(rule: Rule, src: Ints, dst: Ints, sport: Ints, dport: Ints, version: Ints) -> Mask:  # noqa: PLR0917
+    fits: Mask = (
+        _ports(rule.source_ports, sport)
+        & _ports(rule.destination_ports, dport)
+        & (_addresses(rule.source, src) | (version == 6))
+        & (_addresses(rule.destination, dst) | (version == 6))
+    )
+    return fits
+
+
+def _ports(ports: PortSet, values: Ints) -> Mask:
+    return np.ones(len(values), np.bool_) if ports.everything else _inside(values, _bounds(ports.ranges))
+
+
+def _addresses(group: AddressSet, values: Ints) -> Mask:
+    return np.ones(len(values), np.bool_) if group.everything else _inside(values, _bounds(group.four))
+
+
+def _flags(flags: Ints, modifier: str, wanted: int, kept: int) -> Mask:
+    seen = flags & kept
+    result: Mask = {
+        "": seen == wanted,
+        "*": (seen & wanted) != 0,
+        "+": (seen & wanted) == wanted,
+        "!": (seen & wanted) != wanted,
+    }[modifier]
+    return result
+
+
+def _compared(values: Ints, wanted: Comparison) -> Mask:
+    operator, first, second = wanted
+    tests: dict[str, Callable[[], Mask]] = {
+        "=": lambda: values == first,
+        "!=": lambda: values != first,
+        "<": lambda: values < first,
+        ">": lambda: values > first,
+        "<=": lambda: values <= first,
+        ">=": lambda: values >= first,
+        "range": lambda: (values > first) & (values < second),
+    }
+    return tests[operator]()
