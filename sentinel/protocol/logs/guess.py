@@ -20,7 +20,6 @@ LINES_LOOKED_AT = 100
 MOSTLY = 0.7  # logs begin with banners, and mix error lines into access logs
 FALLBACK = "text"
 SHAPES: tuple[tuple[str, tuple[re.Pattern[bytes], ...]], ...] = (
-    ("iis-w3c", (re.compile(rb"#(?:Software|Version|Date|Fields)|[\d-]{10} [\d:]{8} \S+ [A-Z]{3,8} /"),)),
     ("auditd", (logfmt.AUDIT,)),
     ("journald-json", (re.compile(rb'\{.*"__REALTIME_TIMESTAMP"'),)),
     ("caddy-json", (re.compile(rb'\{.*"http\.log\.access'),)),
@@ -49,6 +48,8 @@ SHAPES: tuple[tuple[str, tuple[re.Pattern[bytes], ...]], ...] = (
 
 def guess(lines: Lines) -> str:
     sample = [line for line in lines.take(np.arange(min(len(lines), LINES_LOOKED_AT))) if line.strip()]
+    if any(line.startswith(b"#Fields:") for line in sample):
+        return "iis-w3c"
     for name, shapes in SHAPES:
         found = sum(any(shape.match(line[: message.LONGEST_READ]) for shape in shapes) for line in sample)
         if found and found >= MOSTLY * len(sample):

@@ -97,7 +97,7 @@ NGINX_REFUSED = re.compile(
     re.IGNORECASE,
 )
 EMBEDDED_ACCESS = re.compile(
-    rb"(?:\S+ )?(?:[\w.-]+(?:\[\d+\])?: )?(?=\S+ \S+ .{0,80}\[\d\d/[A-Z][a-z]{2}/\d{4}:)"
+    rb"(?:(?:\S+ )?[\w.-]+(?:\[\d+\])?: )?(?=\S+ \S+ .{0,80}\[\d\d/[A-Z][a-z]{2}/\d{4}:)"
 )
 
 

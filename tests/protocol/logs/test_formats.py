@@ -46,8 +46,8 @@ CASES = [
      GET | {"source.ip": "192.0.2.7", "http.response.status_code": "404", "url.domain": "a.example", "user_agent.original": AGENT}),
     ("envoy", f'[2026-03-02T08:00:00.123Z] "GET /a?b=c HTTP/1.1" 404 NR route_not_found - "-" 0 12 3 - "192.0.2.7,10.0.0.2" "{AGENT}" "id" "a.example" "-"',
      GET | {"source.ip": "192.0.2.7", "http.response.status_code": "404"}),
-    ("aws-alb", 'https 2026-03-02T08:00:00.1Z app/lb/1 192.0.2.7:4000 10.0.0.1:80 0.0 0.1 0.0 404 404 3 12 '
-                f'"GET https://a.example:443/a?b=c HTTP/1.1" "{AGENT}" TLS TLSv1.2 arn "Root=1" "a.example" "-" 0 2026-03-02T08:00:00.0Z "forward"',
+    ("aws-alb", ('https 2026-03-02T08:00:00.1Z app/lb/1 192.0.2.7:4000 10.0.0.1:80 0.0 0.1 0.0 404 404 3 12 '
+                f'"GET https://a.example:443/a?b=c HTTP/1.1" "{AGENT}" TLS TLSv1.2 arn "Root=1" "a.example" "-" 0 2026-03-02T08:00:00.0Z "forward"'),
      GET | {"source.ip": "192.0.2.7", "http.response.status_code": "404", "url.domain": "a.example"}),
     ("squid", "1772438400.123     45 192.0.2.7 TCP_DENIED/403 3900 CONNECT a.example:443 - HIER_NONE/- text/html",
      {"source.ip": "192.0.2.7", "http.request.method": "CONNECT", "http.response.status_code": "403"}),
@@ -70,7 +70,7 @@ CASES = [
     ("syslog-rfc5424", "<34>1 2026-03-02T08:00:00Z - - - - -", {"log.syslog.severity.name": "crit"}),
     ("auditd", 'type=USER_LOGIN msg=audit(1772438400.123:7): pid=12 uid=0 auid=4294967295 msg=\'op=login acct="ann" exe="/usr/sbin/sshd" addr=192.0.2.7 res=failed\'',
      {"type": "USER_LOGIN", "user.name": "ann", "source.ip": "192.0.2.7", "event.outcome": "failure", "process.pid": "12"}),
-    ("auditd", "type=EXECVE msg=audit(1772438400.123:8): argc=2 a0=\"cat\" a1=2F6574632F706173737764 comm=636174", {"type": "EXECVE", "a0": "cat", "comm": "cat"}),
+    ("auditd", 'type=EXECVE msg=audit(1772438400.123:8): argc=2 a0="cat" a1=2F6574632F706173737764 comm=636174', {"type": "EXECVE", "a0": "cat", "comm": "cat"}),
     ("mysql", "2026-03-02T08:00:00.123456Z 12 [Note] [MY-010926] [Server] Access denied for user 'ann'@'192.0.2.7' (using password: YES)",
      {"user.name": "ann", "source.ip": "192.0.2.7", "event.outcome": "failure"}),
     ("mariadb", "2026-03-02  8:00:00 12 [Warning] Access denied for user 'ann'@'db.example' (using password: YES)",
