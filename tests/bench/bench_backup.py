@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-PASSWORD = "bench"  # noqa: S105
+PASSWORD = "bench"
 GOALS = {"first backup": 1.0, "second backup": 2.0, "restore": 1.0, "check": 1.0, "check data": 1.0}
 LARGEST_RSS_MB = 500
 SIZE_TOLERANCE = 0.05
@@ -203,7 +203,9 @@ def main():
     parser.add_argument("--megabytes", type=int, default=2100)
     parser.add_argument("--where", action="store_true")
     parser.add_argument("--keep", type=Path, help="make the tree here, or use the one that is here")
-    parser.add_argument("--folder", help="where to work; a file system in memory takes the disk's mood out of it")
+    parser.add_argument(
+        "--folder", help="where to work; a file system in memory takes the disk's mood out of it"
+    )
     parser.add_argument("--step", nargs=4)
     parser.add_argument("--make", type=Path)
     options = parser.parse_args()
@@ -219,15 +221,32 @@ def main():
         source = options.keep or folder / "tree"
         if not source.exists():
             # In a process of its own: what it takes in memory would count as the children's (they are forked).
-            make = [sys.executable, __file__, "--make", source, "--files", options.files, "--megabytes", options.megabytes]
+            make = [
+                sys.executable,
+                __file__,
+                "--make",
+                source,
+                "--files",
+                options.files,
+                "--megabytes",
+                options.megabytes,
+            ]
             subprocess.run([str(part) for part in make], check=True)
-        subprocess.run(["tar", "-cf", "/dev/null", "--checkpoint=100000000", str(source)], check=False, capture_output=True)
+        subprocess.run(
+            ["tar", "-cf", "/dev/null", "--checkpoint=100000000", str(source)],
+            check=False,
+            capture_output=True,
+        )
         results = compare(folder, source, options.where)
         sizes = {name: size_of(folder / name) for name in ("restic", "sentinel")}
         rss = max(row["sentinel"]["rss_mb"] for row in results.values())
-        print(f"repository size: restic {sizes['restic'] / 1e6:.1f} MB, sentinel {sizes['sentinel'] / 1e6:.1f} MB")
+        print(
+            f"repository size: restic {sizes['restic'] / 1e6:.1f} MB, sentinel {sizes['sentinel'] / 1e6:.1f} MB"
+        )
         print(f"largest memory: {rss:.0f} MB")
-        ratios = {step: row["restic"]["seconds"] / row["sentinel"]["seconds"] for step, row in results.items()}
+        ratios = {
+            step: row["restic"]["seconds"] / row["sentinel"]["seconds"] for step, row in results.items()
+        }
         print(json.dumps({"ratios": ratios, "size": sizes["sentinel"] / sizes["restic"], "rss_mb": rss}))
         slow = [step for step, ratio in ratios.items() if ratio < GOALS[step]]
         if slow or rss > LARGEST_RSS_MB or sizes["sentinel"] > sizes["restic"] * (1 + SIZE_TOLERANCE):

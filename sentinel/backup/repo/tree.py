@@ -220,4 +220,4 @@ def _decode_xattrs(raw: dict[str, Any]) -> list[tuple[str, bytes]]:
     attributes = raw.get("extended_attributes")
     if not attributes:
         return []
-    return [(each["name"], base64.b64decode(each.get("value") or "")) for each in attributes]
+    return [(each["name"], base64.b64decode(each.get("value") or "", validate=True)) for each in attributes]
