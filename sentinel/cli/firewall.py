@@ -150,7 +150,7 @@ def status(config: Path = CONFIG, state_directory: Path | None = STATE, as_json:
     found = {
         "in_kernel": bool(kernel.listing()),
         "in_sync": kernel.listing() == (state.checkpoint(versions.LISTING_KEY) or ""),
-        "bans": len(bans.live(state)),
+        "bans": bans.count(state),
         "names": names.ages(state, time.time_ns()),
         "versions": [asdict(version) | {"standing": version.standing.value} for version in history],
     }

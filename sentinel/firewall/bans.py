@@ -211,6 +211,10 @@ def live(state: State, now: int | None = None) -> list[Ban]:
     return [Ban(*row) for row in rows]
 
 
+def count(state: State) -> int:
+    return int(state.read("SELECT count(*) FROM ban WHERE expires > ?", (time.time_ns(),))[0][0])
+
+
 def live_elements(state: State, now: int) -> Iterator[BanElement]:
     """What the kernel's ban sets should hold at this moment, without counters."""
     for ban in live(state, now):
@@ -225,8 +229,7 @@ def elements(network: Network, added: int, expires: int, now: int) -> Iterator[B
 def script(state: State, now: int) -> str:
     """All live bans as commands for a fresh table: time left, and the hits the kernel counts until now."""
     soonest = now + NANOSECONDS // 1_000
-    many = state.read("SELECT count(*) FROM ban WHERE expires > ?", (soonest,))[0][0] > MOST_COUNTED
-    counters = {} if many else kernel_counters()
+    counters = kernel_counters() if 0 < count(state) <= MOST_COUNTED else {}
     texts: dict[str, list[str]] = {}
     if not counters:
         texts[SINGLE_ADDRESSES] = [row[0] for row in state.read(_SINGLE_TEXTS, (now, soonest))]
@@ -248,9 +251,10 @@ _SINGLE_TEXTS = """
 
 def kernel_counters() -> dict[Network, tuple[int, int]]:
     """Packets and bytes of the elements that were hit; {} without a table."""
-    if not kernel.listing():
+    try:
+        listed = kernel.all_elements()
+    except (FirewallError, ValueError):  # no table, or JSON that nft 1.0.6 garbles (a dormant table)
         return {}
-    listed = kernel.all_elements()
     return {
         Network(family, one.first, length): (one.packets, one.bytes)
         for family, lengths in BAN_LENGTHS.items()

@@ -1,7 +1,7 @@
 """The firewall as a component: keeps the applied version in the kernel, and its DNS names fresh.
 
-Enforcing: the policy is applied at the first start (confirmed by probe) and whenever a reload brings another one; from
-then on the applied version is kept in place. A policy file that was edited without a reload or an apply changes nothing.
+Enforcing: the policy is applied at the first start (confirmed by probe) and when a reload brings another one; from then
+on the applied version is kept in place. A policy file that was edited without a reload or an apply changes nothing.
 Observing: drift is reported, the kernel is left alone.
 """
 
@@ -18,6 +18,8 @@ from sentinel.firewall import apply, bans, drift, kernel, names, netlink, policy
 from sentinel.firewall.ruleset import Kind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sentinel.firewall.settings import FirewallSettings
     from sentinel.ledger import Ledger
     from sentinel.state import State
@@ -32,6 +34,7 @@ class FirewallComponent:
 
     def __init__(self, settings: FirewallSettings, state: State, ledger: Ledger) -> None:
         self._settings, self._state, self._ledger = settings, state, ledger
+        self._keeper = drift.Keeper(state, ledger, settings.enforce)
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`. Subscribes before it compares, so that nothing happens unseen in between."""
@@ -40,8 +43,8 @@ class FirewallComponent:
             target=self._keep_names, args=(stop,), name="firewall-names", daemon=True
         )
         try:
-            if self._settings.enforce:
-                self._bring_in()
+            if self._settings.enforce and versions.expected(self._state) is None:
+                self._bring_in("first start")
             answering.start()
             self._watch(events, stop)
         finally:
@@ -52,25 +55,25 @@ class FirewallComponent:
         policy.load(settings.policy)
         old, self._settings = self._settings, settings
         try:
-            if settings.enforce:
-                self._bring_in()
+            if settings.enforce and self._differs(settings.policy):
+                self._bring_in("reload")
         except SentinelError:
             self._settings = old
             raise
+        self._keeper = drift.Keeper(self._state, self._ledger, settings.enforce)
 
-    def _bring_in(self) -> None:
-        """Apply the policy file unless it is what was applied last."""
-        settings = self._settings
-        wanted = policy.load(settings.policy)
+    def _differs(self, path: Path) -> bool:
         version = versions.expected(self._state)
-        if version and versions.policy_text(self._state, version.number) == wanted.text:
-            return
+        return version is None or versions.policy_text(self._state, version.number) != policy.load(path).text
+
+    def _bring_in(self, reason: str) -> None:
+        settings = self._settings
         apply.apply(
             settings.policy,
             self._state,
             self._ledger,
             author="sentinel",
-            reason="policy file changed" if version else "first start",
+            reason=reason,
             confirm_seconds=settings.confirm_seconds,
         )
 
@@ -79,24 +82,17 @@ class FirewallComponent:
         while not stop.is_set():
             select.select([events], [], [], WAKE_SECONDS)
             burst = events.read()
-            keeper = self._keeper()
             if burst:
-                keeper.check(burst)
+                self._keeper.check(burst)
             if time.monotonic() >= due:
-                keeper.check(None if round_number % FULL_EVERY == 0 else netlink.Burst())
+                self._keeper.check(None if round_number % FULL_EVERY == 0 else netlink.Burst())
                 round_number += 1
                 due = time.monotonic() + self._settings.compare_seconds
-
-    def _keeper(self) -> drift.Keeper:
-        known = getattr(self, "_known_keeper", None)
-        if known is None or known.enforce != self._settings.enforce:
-            known = self._known_keeper = drift.Keeper(self._state, self._ledger, self._settings.enforce)
-        return known
 
     def status(self) -> dict[str, Any]:
         """What `sentinel status` shows; also keeps the gauge of live bans fresh."""
         version = versions.expected(self._state)
-        live = len(bans.live(self._state))
+        live = bans.count(self._state)
         metrics.bans_live.set(live)
         return {
             "enforce": self._settings.enforce,
@@ -108,12 +104,14 @@ class FirewallComponent:
 
     def _keep_names(self, stop: threading.Event) -> None:
         resolver = names.dns(self._settings.resolver)
+        number, wanted = 0, list[str]()
         while not stop.wait(NAMES_SECONDS):
             version = versions.expected(self._state)
             if version is None:
                 continue
-            compiled = versions.ruleset(self._state, version.number)
-            wanted = sorted({name for one in compiled.sets for name in one.names})
+            if version.number != number:
+                compiled = versions.ruleset(self._state, version.number)
+                number, wanted = version.number, sorted({name for one in compiled.sets for name in one.names})
             if wanted and names.Names(self._state, wanted, resolver).refresh() and self._settings.enforce:
                 refresh_sets(self._state)
 

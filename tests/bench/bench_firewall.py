@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "firewall"))
 
-import firewall_lab
-import firewall_trials
+import firewall_lab  # noqa: E402 - found through the path set above
+import firewall_trials  # noqa: E402
 
 PARTS = {
     "differential": lambda spaces, quick: firewall_trials.differential(spaces, 30, 30 if quick else 700),

@@ -1,4 +1,4 @@
-"""Network namespaces, raw packets and random policies for the firewall's tests and its bench.
+r"""Network namespaces, raw packets and random policies for the firewall's tests and its bench.
 
 The process moves itself into namespaces (setns acts on the calling thread; children inherit), so that the code under
 test runs in the guarded host exactly as in production. Topology:

@@ -19,9 +19,10 @@ from pathlib import Path
 import firewall_lab
 from firewall_lab import nft, sh
 
+from sentinel.errors import FirewallError
 from sentinel.firewall import apply, bans, component, kernel, versions
 from sentinel.firewall.apply import Confirm
-from sentinel.firewall.settings import BanSettings, FirewallSettings
+from sentinel.firewall.settings import BanSettings
 from sentinel.ledger import Ledger
 from sentinel.state import State
 
@@ -125,12 +126,12 @@ def under_load(spaces, policies, per_second):
         applied, stop = [], threading.Event()
         with spaces.inside(shop.host):
             apply.apply(shop.policy(_loaded(0)), shop.state, shop.ledger, confirm=Confirm.NOW)
-            load = subprocess.Popen(  # a process of its own: the load must not wait for our interpreter
-                [sys.executable, __file__, "load", str(per_second)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                preexec_fn=lambda: firewall_lab.LIBC.setns(shop.client, firewall_lab.CLONE_NEWNET),
-                close_fds=False,
-            )  # fmt: skip
+            with spaces.inside(shop.client):  # a process of its own: it must not wait for our interpreter
+                load = subprocess.Popen(
+                    [sys.executable, __file__, "load", str(per_second)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
             load.stdout.readline()
             for number in range(policies):
                 apply.apply(
@@ -256,8 +257,11 @@ def drift(spaces, modifications):
         with spaces.inside(shop.host):
             nft(FOREIGN)
             foreign = _foreign()
-            settings = FirewallSettings(policy=shop.policy(KEPT_POLICY), enforce=True)
-            keeper = Running(shop, settings)
+            shop.policy(KEPT_POLICY)
+            keeper = _daemon(
+                shop
+            )  # a process of its own, as in production: it must not wait for our interpreter
+            assert wait_for(lambda: versions.find(shop.state, versions.Standing.CURRENT), 20)
             book = bans.Bans(shop.state, shop.ledger, ACTIVE)
             for i in range(20):
                 book.add(f"203.0.113.{100 + i}", 3_600 + i * 60, "test")
@@ -270,12 +274,13 @@ def drift(spaces, modifications):
             for _ in range(modifications):
                 modify(chaos)
                 started = time.monotonic()
-                repaired = wait_for(lambda: snapshot() == right, 3.0)
+                repaired = wait_for(lambda: snapshot(right) == right, 3.0)
                 waited.append(time.monotonic() - started)
                 unrepaired += not repaired
             same_bans = ends == {b.address: b.expires for b in bans.live(shop.state)} and _times_match(ends)
             untouched = foreign == _foreign()
-            keeper.stop()
+            keeper.terminate()
+            keeper.wait()
             found = sum(1 for entry in shop.ledger.entries() if entry.action == "firewall.drift")
         shop.state.close()
     p99 = statistics.quantiles(waited, n=100)[98] * 1_000
@@ -319,19 +324,20 @@ def wait_for(what, seconds):
     while time.monotonic() < deadline:
         if what():
             return True
-        time.sleep(0.002)
+        time.sleep(0.005)
     return bool(what())
 
 
-def snapshot():
-    """Rules and elements of our table, without what moves by itself."""
+def snapshot(like=None):
+    """Rules and elements of our table, without what moves by itself; the rules alone where they differ already."""
+    listing = kernel.listing()
+    if like is not None and listing != like[0]:
+        return listing
     try:
         elements = kernel.all_elements()
-    except Exception:
+    except FirewallError:
         return None
-    return kernel.listing(), {
-        name: sorted((e.first, e.last) for e in found) for name, found in elements.items()
-    }
+    return listing, {name: sorted((e.first, e.last) for e in found) for name, found in elements.items()}
 
 
 def modify(chaos):
@@ -457,6 +463,7 @@ def lockouts(spaces, count, seconds=1.0):
             assert not shop.reaches(22, seconds=0.2), "the policy was no lock-out"
             survived += _alive(session)
             back += wait_for(lambda: shop.reaches(22, seconds=0.3), seconds + 5)
+            wait_for(lambda: not versions.find(shop.state, versions.Standing.PENDING), 5)
             survived -= not _alive(session)
         standing = [version.standing for version in versions.history(shop.state)]
         rolled = standing.count(versions.Standing.ROLLED_BACK)
@@ -474,7 +481,7 @@ def _refuses(shop, path):
     with shop.spaces.inside(shop.host):
         try:
             apply.apply(path, shop.state, shop.ledger, confirm=Confirm.WAIT)
-        except Exception as error:
+        except FirewallError as error:
             return "failsafe" in str(error)
     return False
 

@@ -1,5 +1,7 @@
 """Merging is a set operation: checked address by address against the plain definition."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,8 +26,8 @@ def longest(entries, number):
 def test_merge_keeps_every_address_as_long_as_its_longest_entry(entries):
     merged = intervals.merge(entries)
     assert [longest(merged, n) for n in range(80)] == [longest(entries, n) for n in range(80)]
-    assert all(a[1] < b[0] for a, b in zip(merged, merged[1:], strict=False))
-    assert all(a[1] + 1 < b[0] or a[2] != b[2] for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(merged))
+    assert all(a[1] + 1 < b[0] or a[2] != b[2] for a, b in itertools.pairwise(merged))
 
 
 @given(ENTRIES, st.integers(0, 80), st.integers(0, 6))
