@@ -128,6 +128,7 @@ class Columns:
     derive: Callable[[Columns, str], Column | None] | None = None  # makes a column when a rule first asks
     absent: set[str] = field(default_factory=set)  # names that `derive` could not make
     parsed: NDArray[np.bool_] | None = None
+    mask: Callable[[bytes], bytes] | None = None  # hides personal data in a value before it is shown
 
     def column(self, name: str) -> Column | None:
         """The column of that name, computed at most once a batch; None where these rows have no such field."""

@@ -1,23 +1,48 @@
-"""Joins the derived columns to a batch: `attach(columns, Derivation)` and from then on `columns.column(name)` makes them.
+"""Joins the derived columns to a batch: `Derivation(...).attach(columns)`, and from then on `columns.column(name)` makes them.
 
-A name is asked of the log format first; what it does not have is an alias, a part, a form (`NAME|decoded`,
-`NAME|masked`), a shop field or a personal-data field. Invariant: deriving never raises, whatever the bytes are.
+A name is asked of the log format first; what it does not have is an alias, a part, a form (`NAME|decoded`),
+a shop field or a personal-data field. Invariant: deriving never raises, whatever the bytes are.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from sentinel.protocol.derive import decoding, taxonomy
+from sentinel.errors import InvalidInputError, Problem
+from sentinel.protocol.derive import decoding, shop, taxonomy
+from sentinel.protocol.derive.personal import PersonalData, masked
+from sentinel.protocol.derive.shop import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sentinel.model import Column, Columns
+    from sentinel.protocol.derive.settings import DeriveSettings
 
 
 class Derivation:
     """What a site configures: its shop vocabulary and the key of personal-data hashes."""
+
+    def __init__(self, vocabulary: Vocabulary | None = None, key: bytes = b"") -> None:
+        self._vocabulary = vocabulary or Vocabulary()
+        self._personal = PersonalData(key or secrets.token_bytes(32))
+
+    @classmethod
+    def of(cls, settings: DeriveSettings) -> Derivation:
+        key = b""
+        if settings.personal_data_key_file is not None:
+            try:
+                key = settings.personal_data_key_file.read_bytes().strip()
+            except OSError as error:
+                path = str(settings.personal_data_key_file)
+                raise InvalidInputError([Problem(path, 0, error.strerror or str(error))]) from None
+        return cls(
+            Vocabulary(
+                {str(key): value for key, value in settings.shop.actions.items()}, settings.shop.preset
+            ),
+            key,
+        )
 
     def attach(self, columns: Columns) -> Columns:
         parse = columns.derive
@@ -27,19 +52,24 @@ class Derivation:
             return self._make(columns, name) if found is None else found
 
         columns.derive = derive
+        columns.mask = masked
         return columns
 
     def _make(self, columns: Columns, name: str) -> Column | None:
         base, _, form = name.partition("|")
         if form:
-            make = _FORMS.get(form)
             target = taxonomy.ALIASES.get(base, base)
             if target != base:
                 return columns.column(f"{target}|{form}")
+            make = _FORMS.get(form)
             return make(columns, base) if make is not None else None
         if name in taxonomy.ALIASES:
             return taxonomy.alias(columns, name)
-        part = taxonomy.PARTS.get(name)
+        if name.startswith("pii."):
+            return self._personal.column(columns, name)
+        if name == "shop.action":
+            return self._vocabulary.column(columns)
+        part = _PARTS.get(name)
         return part(columns) if part is not None else None
 
 
@@ -53,4 +83,5 @@ def _decoded(columns: Columns, name: str) -> Column | None:
     return decoding.decoded(column, plus=name in decoding.WITH_PLUS)
 
 
+_PARTS: dict[str, Callable[[Columns], Column | None]] = {**taxonomy.PARTS, "shop.item": shop.item}
 _FORMS: dict[str, Callable[[Columns, str], Column | None]] = {"decoded": _decoded}

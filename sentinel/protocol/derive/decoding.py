@@ -95,13 +95,11 @@ def _suspects(column: Column, *, plus: bool) -> NDArray[np.int64]:
 
 @lru_cache(4)  # the columns of a batch are spans of one buffer
 def _marks(data: bytes, plus: bool) -> NDArray[np.int64]:
-    return np.flatnonzero(_MARKS[plus][np.frombuffer(data, np.uint8)])
+    return np.flatnonzero(np.frombuffer(data.translate(_MARKS[plus]), np.bool_))
 
 
-def _table(marks: bytes) -> NDArray[np.bool_]:
-    table = np.zeros(256, np.bool_)
-    table[list(marks)] = True
-    return table
+def _table(marks: bytes) -> bytes:
+    return bytes(byte in marks for byte in range(256))
 
 
 _HIGH = bytes([0xC0, 0xC1, 0xE0, 0xEF, 0xF0])

@@ -1,0 +1,163 @@
+"""Requests -> shop.action: login, register, search, product, cart, coupon, checkout, pay, review, giftcard, export.
+
+A vocabulary is a list of patterns per action, the site's own first, then a preset's. Rules name actions and so
+hold for any shop (OWASP Automated Threats speak of actions, not of addresses). Columns: `shop.action`, absent where
+no pattern fits; `shop.item`, the last number or slug of the path (which product, which coupon).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sentinel.model import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sentinel.model import Columns
+
+CACHED = 131_072  # different requests remembered; product pages are many, and come again
+ANY_METHOD = ""
+# Patterns of common shops, in the order in which they are asked.
+GENERIC: dict[str, list[str]] = {
+    "register": ["POST **/register*", "POST **/signup*", "POST **/sign-up*", "POST **/sign_up*", "POST **/users", "POST **/customers", "POST **/account/create*", "POST **/accounts"],
+    "login": ["POST **/login*", "POST **/signin*", "POST **/sign-in*", "POST **/sign_in*", "POST **/auth/token", "POST **/oauth/token", "POST **/session", "POST **/sessions", "POST **/authenticate"],
+    "giftcard": ["**/gift-card*/**", "**/giftcard*/**", "**/gift_card*/**", "**/gift-card*", "**/giftcard*", "**/voucher*/**"],
+    "coupon": ["**/coupon*/**", "**/coupon*", "**/promo-code*", "**/promocode*", "**/discount*/**", "**/discount*", "**/redeem*"],
+    "pay": ["POST **/pay", "POST **/pay/*", "POST **/payment*", "POST **/payments/**", "POST **/checkout/payment*", "POST **/charge*", "POST **/card*"],
+    "checkout": ["POST **/checkout*", "POST **/checkout/**", "POST **/order", "POST **/orders", "POST **/place-order*", "/checkout", "/checkout/**"],
+    "cart": ["POST **/cart*", "POST **/cart/**", "PUT **/cart/**", "POST **/basket*", "POST **/basket/**", "POST **/add-to-cart*", "POST **/bag/**"],
+    "review": ["POST **/review*", "POST **/reviews/**", "POST **/*/reviews", "POST **/rating*", "POST **/comment*"],
+    "search": ["**/search", "**/search/**", "**/suggest*", "**/catalogsearch/**"],
+    "export": ["**/export", "**/export/**", "**/export*", "**/download-report*", "**/reports/*.csv", "**/*.xlsx"],
+    "product": ["GET **/product/**", "GET **/products/*", "GET **/products/*/**", "GET **/p/*", "GET **/item/*", "GET **/items/*", "GET **/goods/*", "GET **/dp/*", "GET **/sku/*"],
+}  # fmt: skip
+PRESETS: dict[str, dict[str, list[str]]] = {
+    "none": {},
+    "generic": GENERIC,
+    "magento": {
+        "login": ["POST /customer/account/loginPost/**", "POST /rest/**/integration/customer/token", "POST /customer/ajax/login*"],
+        "register": ["POST /customer/account/createpost/**", "POST /rest/**/customers"],
+        "search": ["/catalogsearch/**", "/search/ajax/suggest/**"],
+        "product": ["GET /catalog/product/view/**", "GET /*.html"],
+        "cart": ["POST /checkout/cart/add/**", "POST /rest/**/carts/mine/items", "POST /rest/**/guest-carts/*/items"],
+        "coupon": ["POST /checkout/cart/couponPost/**", "PUT /rest/**/coupons/*"],
+        "giftcard": ["/giftcard/**", "POST /rest/**/carts/*/giftCards"],
+        "pay": ["POST /rest/**/payment-information", "POST /rest/**/set-payment-information"],
+        "checkout": ["POST /checkout/**", "POST /rest/**/shipping-information"],
+        "review": ["POST /review/product/post/**"],
+    },
+    "woocommerce": {
+        "login": ["POST /my-account/", "POST /wp-login.php"],
+        "register": ["POST /my-account/register*"],
+        "cart": ["**/wc/store/**/cart/add-item", "POST /cart/", "POST /shop/**"],
+        "coupon": ["**/wc/store/**/cart/apply-coupon", "**/wc/store/**/cart/coupons**"],
+        "pay": ["**/wc/store/**/checkout", "POST /checkout/order-pay/**"],
+        "checkout": ["POST /checkout/", "/checkout/**"],
+        "product": ["GET /product/**", "GET /shop/**"],
+        "review": ["POST /wp-comments-post.php"],
+    },
+    "shopify": {
+        "login": ["POST /account/login", "POST /account/recover"],
+        "register": ["POST /account"],
+        "cart": ["POST /cart/add*", "POST /cart/update*", "POST /cart/change*"],
+        "coupon": ["/discount/**"],
+        "checkout": ["/checkouts/**", "/checkout"],
+        "pay": ["POST /checkouts/**", "POST **/payments"],
+        "search": ["/search", "/search/suggest*"],
+        "product": ["GET /products/**", "GET /collections/*/products/**"],
+    },
+    "prestashop": {
+        "login": ["POST /login", "POST /authentication"],
+        "register": ["POST /registration"],
+        "cart": ["POST /cart", "POST /panier"],
+        "coupon": ["POST /cart"],
+        "checkout": ["POST /order", "POST /commande"],
+        "pay": ["POST /module/*/validation*"],
+        "product": ["GET /*/*.html"],
+        "review": ["POST /module/productcomments/**"],
+    },
+    "opencart": {"product": ["GET /product/**"], "cart": ["POST /index.php"], "search": ["/search/**"]},
+    "shopware": {
+        "login": ["POST /account/login", "POST /store-api/account/login"],
+        "register": ["POST /account/register", "POST /store-api/account/register"],
+        "cart": ["POST /checkout/line-item/add", "POST /store-api/checkout/cart/line-item"],
+        "coupon": ["POST /checkout/promotion/add"],
+        "checkout": ["POST /checkout/order", "POST /store-api/checkout/order", "/checkout/**"],
+        "pay": ["POST /store-api/handle-payment", "/payment/**"],
+        "review": ["POST /product/*/rating"],
+        "search": ["/search", "/suggest", "/store-api/search*"],
+        "product": ["GET /detail/**", "POST /store-api/product/*"],
+    },
+}  # fmt: skip
+
+
+class Vocabulary:
+    """Patterns compiled to one expression per method; asks `action(method, path)`."""
+
+    def __init__(self, own: Mapping[str, Iterable[str]] | None = None, preset: str = "generic") -> None:
+        patterns = [*_patterns(own or {}), *_patterns(PRESETS[preset])]
+        if preset not in {"none", "generic"}:
+            patterns += _patterns(GENERIC)
+        methods = {method for method, _, _ in patterns} | {ANY_METHOD}
+        self._expressions = {method: _compile(patterns, method) for method in methods}
+        self.action = lru_cache(CACHED)(self._action)
+
+    def _action(self, method: bytes, path: bytes) -> bytes | None:
+        expression = self._expressions.get(method.decode("latin-1"), self._expressions[ANY_METHOD])
+        found = expression.fullmatch(path)
+        return found.lastgroup.partition("_")[0].encode() if found and found.lastgroup else None
+
+    def column(self, columns: Columns) -> Column | None:
+        paths, methods = columns.column("url.path"), columns.column("http.request.method")
+        if paths is None or methods is None:
+            return None
+        action = self.action
+        pairs = zip(methods.values(), paths.values(), strict=True)
+        return Column.of([action(method, path) if method and path else None for method, path in pairs])
+
+
+def _patterns(actions: Mapping[str, Iterable[str]]) -> list[tuple[str, str, str]]:
+    """(method, path, action); a pattern without a method is for any."""
+    made = []
+    for action, patterns in actions.items():
+        for pattern in patterns:
+            method, _, path = pattern.strip().rpartition(" ")
+            made.append((method.strip().upper(), path, action))
+    return made
+
+
+def _compile(patterns: list[tuple[str, str, str]], method: str) -> re.Pattern[bytes]:
+    wanted = [(path, action) for its, path, action in patterns if its in {method, ANY_METHOD}]
+    parts = [f"(?P<{action}_{number}>{_expression(path)})" for number, (path, action) in enumerate(wanted)]
+    return re.compile(("|".join(parts) or r"(?!)").encode(), re.IGNORECASE | re.DOTALL)
+
+
+def _expression(path: str) -> str:
+    """`**/x` is also `/x`; a trailing slash never matters."""
+    marks = {"**/": "/(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    parts = re.split(r"(\*\*/|\*\*|\*)", path.rstrip("/") if len(path) > 1 else path)
+    return "".join(marks.get(part, re.escape(part)) for part in parts) + "/?"
+
+
+_ITEM = re.compile(rb"[^/?&=]{1,128}(?=/?$)")
+
+
+def item(columns: Columns) -> Column | None:
+    paths = columns.column("url.path")
+    if paths is None:
+        return None
+    actions = columns.column("shop.action")
+    if actions is None:
+        return None
+    rows = len(actions.offsets) - 1
+    present = np.ones(rows, np.bool_) if actions.present is None else actions.present
+    values: list[bytes | None] = [None] * rows
+    for row in np.flatnonzero(present).tolist():
+        found = _ITEM.search(paths.get(row) or b"")
+        values[row] = found[0] if found else None
+    return Column.of(values)
