@@ -10,6 +10,7 @@ import contextlib
 import io
 from typing import IO, TYPE_CHECKING, Any
 
+from sentinel.backup import history
 from sentinel.backup.repo.repository import Repository
 from sentinel.backup.repo.snapshots import Snapshot, find_snapshot, list_snapshots
 from sentinel.backup.restore import dump, list_files, read_file
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sentinel.backup.settings import BackupSettings, JobSettings, RepositorySettings
     from sentinel.backup.source.source import Opener
     from sentinel.backup.store.store import Store
+    from sentinel.state import State
 
 
 def store_of(settings: RepositorySettings) -> Store:
@@ -101,6 +103,17 @@ def recorded_invariants(repository: Repository, snapshot: Snapshot) -> Invariant
     if found[0].size > LARGEST_DOCUMENT_BYTES:
         raise SourceError(f"snapshot {snapshot.short_id}: the recorded invariants are too large")
     return Invariants.decode(read_file(repository, snapshot, INVARIANTS_PART))
+
+
+def recorded_of(repository: Repository, snapshot: Snapshot, state: State, job: str) -> Invariants | None:
+    """From the snapshot itself; of files, which have no dump, from the job's history."""
+    recorded = recorded_invariants(repository, snapshot)
+    if recorded is not None:
+        return recorded
+    for run in history.job_runs(state, job, (history.OK, history.INCOMPLETE)):
+        if run.snapshot == snapshot.id and "invariants" in run.detail:
+            return Invariants.from_data(run.detail["invariants"])
+    return None
 
 
 class _Blocks(io.RawIOBase):

@@ -22,8 +22,6 @@ from sentinel.errors import SentinelError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sentinel.backup.repo.repository import Repository
-    from sentinel.backup.repo.snapshots import Snapshot
     from sentinel.backup.sandbox import Sandbox
     from sentinel.backup.settings import BackupSettings, DrillSettings, JobSettings, QuerySettings
     from sentinel.backup.source.source import Source
@@ -136,7 +134,7 @@ def _drill(
     with access.open_repository(access.repository_of(settings, job.repository)) as repository:
         snapshot = access.job_snapshot(repository, name)
         found.snapshot = snapshot.id
-        recorded = recorded_of(repository, snapshot, state, name)
+        recorded = access.recorded_of(repository, snapshot, state, name)
         found.bytes = sum(entry.size for entry in list_files(repository, snapshot) if entry.type == "file")
     found.rpo_seconds = (began - (recorded.time if recorded else snapshot.time_ns)) / history.NANOSECONDS
     found.problems += _age_problems(drill, found.rpo_seconds)
@@ -153,17 +151,6 @@ def _drill(
             return
         copy = target_of(job, in_sandbox(job, place))
         found.problems += _examine(copy, recorded, drill, found, _last_good(state, name))
-
-
-def recorded_of(repository: Repository, snapshot: Snapshot, state: State, job: str) -> Invariants | None:
-    """From the snapshot itself; of files, which have no dump, from the job's history."""
-    recorded = access.recorded_invariants(repository, snapshot)
-    if recorded is not None:
-        return recorded
-    for run in history.job_runs(state, job, (history.OK, history.INCOMPLETE)):
-        if run.snapshot == snapshot.id and "invariants" in run.detail:
-            return Invariants.from_data(run.detail["invariants"])
-    return None
 
 
 def _age_problems(drill: DrillSettings, age_seconds: float) -> list[str]:

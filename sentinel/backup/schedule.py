@@ -9,7 +9,6 @@ was due then starts at its end. Times of cron expressions are UTC, like every cl
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from sentinel.backup.settings import seconds
+from sentinel.backup.cron import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,39 +29,17 @@ if TYPE_CHECKING:
 
 THREADS = 2  # a long job must not keep a drill from running; more would compete for the disk
 EPOCH = datetime(2000, 1, 3, tzinfo=UTC)  # a Monday; intervals fall on a grid that no restart moves
-ALIASES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-}
-# cron counts days from Sunday (0 and 7), apscheduler from Monday: numbers are given to it as names.
-DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def trigger(expression: str) -> Any:
     """`0 */6 * * *`, `@daily` or `every 6h` -> a trigger; ValueError says what is wrong."""
-    text = ALIASES.get(expression.strip(), expression.strip())
-    if text.startswith("every "):
-        period = seconds(text.removeprefix("every "))
-        if period < 1:
-            raise ValueError(f"{expression!r}: the shortest interval is 1s")
-        return IntervalTrigger(seconds=int(period), start_date=EPOCH, timezone=UTC)
-    fields = text.split()
-    if len(fields) != 5:
-        raise ValueError(f"{expression!r} is neither a cron expression of five fields nor `every 6h`")
-    minute, hour, day, month, weekday = fields
-    try:
-        times = {"minute": minute, "hour": hour, "month": month, "timezone": UTC}
-        if day != "*" and weekday != "*":  # crontab(5): either of the two restrictions is enough
-            return OrTrigger(
-                [CronTrigger(day=day, **times), CronTrigger(day_of_week=_weekdays(weekday), **times)]
-            )
-        return CronTrigger(day=day, day_of_week=_weekdays(weekday), **times)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{expression!r} is not a cron expression: {error}") from None
+    when = parse(expression)
+    if isinstance(when, float):
+        return IntervalTrigger(seconds=int(when), start_date=EPOCH, timezone=UTC)
+    times = {"minute": when.minute, "hour": when.hour, "month": when.month, "timezone": UTC}
+    if when.day != "*" and when.weekday != "*":  # crontab(5): either of the two restrictions is enough
+        return OrTrigger([CronTrigger(day=when.day, **times), CronTrigger(day_of_week=when.weekday, **times)])
+    return CronTrigger(day=when.day, day_of_week=when.weekday, **times)
 
 
 def due(expression: str, last: datetime) -> datetime | None:
@@ -77,28 +54,6 @@ def period_seconds(expression: str, at: datetime) -> float:
     first = due(expression, at)
     second = due(expression, first) if first else None
     return (second - first).total_seconds() if first and second else 0.0
-
-
-def _weekdays(field: str) -> str:
-    if field == "*":
-        return field
-    names: list[str] = []
-    for part in field.lower().split(","):
-        match = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)
-        if not match:
-            raise ValueError(f"{part!r} is not a day of the week")
-        first = 0 if match[1] == "*" else _weekday(match[1])
-        last = 6 if match[1] == "*" else _weekday(match[2] or match[1])
-        if last < first:
-            last += 7  # fri-mon
-        names += [DAYS[day % 7] for day in range(first, last + 1, int(match[3] or 1))]
-    return ",".join(dict.fromkeys(names))
-
-
-def _weekday(text: str) -> int:
-    if text.isdigit() and int(text) < len(DAYS):
-        return int(text)
-    return DAYS.index(text[:3])
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------

@@ -9,35 +9,21 @@ Secrets are never stored in a model: `Secret.value()` reads them when they are n
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from sentinel.backup.cron import parse, seconds
 from sentinel.errors import InvalidInputError, Problem
 from sentinel.yamlfile import Settings
 
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"  # becomes a metric label, a tag and a file name
 
 
-def seconds(value: object) -> float:
-    """`90`, `90s`, `15m`, `6h`, `1d12h` -> seconds."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhdwy])", value.strip())
-        if parts and "".join(number + unit for number, unit in parts) == value.replace(" ", ""):
-            return sum(float(number) * UNIT_SECONDS[unit] for number, unit in parts)
-    raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 6h or 1d12h")
-
-
 def _schedule(value: str) -> str:
-    from sentinel.backup.schedule import trigger  # apscheduler is loaded when something is scheduled
-
-    trigger(value)
+    parse(value)
     return value
 
 

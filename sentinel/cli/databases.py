@@ -86,7 +86,6 @@ def verify(
 ) -> None:
     """Compare a restored copy with what was recorded when the dump was taken."""
     from sentinel.backup import access
-    from sentinel.backup.drill import recorded_of
     from sentinel.backup.source.invariants import differences
     from sentinel.cli.listing import print_json
     from sentinel.cli.repositories import load as load_config
@@ -96,7 +95,7 @@ def verify(
     settings, chosen, copy = _target(config, job, into, (host, port, user), foreign=foreign)
     with access.open_repository(access.repository_of(settings, chosen.repository)) as repository:
         found = access.job_snapshot(repository, job, snapshot)
-        recorded = recorded_of(repository, found, State(load_config(config)[0].state), job)
+        recorded = access.recorded_of(repository, found, State(load_config(config)[0].state), job)
     if recorded is None:
         raise SourceError(f"snapshot {found.short_id}: nothing was recorded when it was taken")
     problems = differences(recorded, copy.measure())

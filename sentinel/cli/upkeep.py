@@ -111,8 +111,8 @@ def pause(
     config: Path = CONFIG,
 ) -> None:
     """Start no job and no drill for a while; what is due meanwhile starts at the end."""
+    from sentinel.backup.cron import seconds
     from sentinel.backup.pauses import order
-    from sentinel.backup.settings import seconds
     from sentinel.cli.repositories import load
     from sentinel.errors import UsageError
     from sentinel.ledger import Ledger

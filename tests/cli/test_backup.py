@@ -1,0 +1,88 @@
+"""sentinel backup as a user types it: exit codes of restic, one clear line, files and tables to stdout."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+if "shop" not in sys.modules:
+    _spec = importlib.util.spec_from_file_location("shop", Path(__file__).parents[1] / "shop.py")
+    sys.modules["shop"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["shop"])
+
+from shop import Bench, SqliteShop
+
+from sentinel.backup.lock import locked
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    shop = SqliteShop(tmp_path, None)
+    shop.seed()
+    return Bench(tmp_path, shop)
+
+
+@pytest.fixture
+def do(bench, sentinel):
+    return lambda *words, check=0: sentinel("backup", *words, "--config", bench.config, check=check)
+
+
+def test_exit_codes_and_one_line_each(bench, do) -> None:
+    (bench.place / "repo.pw").write_text("guess")
+    for command in (("run", "shop"), ("list",)):
+        assert len(do(*command, check=12).stderr.splitlines()) == 1
+    (bench.place / "repo.pw").write_text("correct horse")
+    with bench.repository() as repository, locked(repository, exclusive=True):
+        assert "lock" in do("check", check=11).stderr
+    bench.store.rename(bench.place / "elsewhere")
+    for command in (("run", "shop"), ("list",)):
+        assert "there is no repository" in do(*command, check=10).stderr
+    for command in (("run", "shoo"), ("list", "--repository", "mian")):
+        assert len(do(*command, check=2).stderr.splitlines()) == 1
+
+
+def test_a_tour(bench, do, sentinel) -> None:
+    first = json.loads(do("run", "shop", "--json").stdout)
+    assert (first["result"], first["rows"]) == ("ok", 350)
+    (snapshot,) = json.loads(do("list", "--json").stdout)
+    assert snapshot["id"] == first["snapshot"]
+    files = json.loads(do("list", "--snapshot", "latest", "--json").stdout)
+    assert "/sqlite/database.db" in [entry["path"] for entry in files]
+    assert "0 problems" in do("check", "--read-data").stdout
+    table = do("dump", "latest", "--job", "shop", "--table", "customer").stdout
+    assert table.count("INSERT INTO") == 50
+    document = do("dump", "latest", "/sentinel/invariants.json").stdout
+    assert json.loads(document)["kind"] == "sqlite"
+    do("restore", "latest", "--target", bench.place / "out")
+    assert (bench.place / "out" / "sqlite" / "database.db").stat().st_size > 1000
+    do("load", "shop", "--into", bench.place / "copy.db")
+    assert "0 differences" in do("verify", "shop", "--into", bench.place / "copy.db").stdout
+    do("load", "shop", check=1)  # the source itself
+    do("forget", "--snapshot", snapshot["id"][:10], "--dry-run")
+    assert len(json.loads(do("list", "--json").stdout)) == 1
+    do("forget", "--snapshot", snapshot["id"][:10])
+    assert json.loads(do("list", "--json").stdout) == []
+    do("prune")
+    assert "paused until" in do("pause", "2h").stdout
+
+
+def test_keys(bench, do) -> None:
+    new = bench.place / "new.pw"
+    new.write_text("another\n")
+    do("key", "add", "--new-password-file", new)
+    assert len(json.loads(do("key", "list", "--json").stdout)) == 2
+    (bench.place / "repo.pw").rename(bench.place / "old.pw")
+    new.rename(bench.place / "repo.pw")
+    do("key", "remove", "--opened-by", bench.place / "old.pw")
+    assert "no key opens" in do("key", "remove", "--opened-by", bench.place / "old.pw").stdout
+    (key,) = json.loads(do("key", "list", "--json").stdout)
+    do("key", "remove", key["id"], check=1)
+
+
+def test_restoring_over_live_data_must_be_asked_for(bench, do) -> None:
+    do("run", "shop")
+    assert "--in-place" in do("restore", "latest", check=2).stderr
