@@ -14,19 +14,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sentinel.backup.filenode import has_same_content, is_identical, node_from_stat, read_xattrs
+from sentinel.backup.filenode import has_same_content, node_from_stat, read_xattrs, unchanged_beginning
 from sentinel.backup.filereader import FileReader, WantedFile
-from sentinel.backup.repo.gojson import unquote
+from sentinel.backup.repo.gojson import name_string
 from sentinel.backup.repo.pack import BlobType
-from sentinel.backup.repo.tree import (
-    Node,
-    decode_content,
-    decode_node,
-    decode_subtree,
-    encode_node,
-    encode_tree,
-    parse_tree,
-)
+from sentinel.backup.repo.rawtree import content_of, decode_rest, node_text, split_tree, subtree_of
+from sentinel.backup.repo.tree import Node, decode_node, encode_node, encode_tree
 from sentinel.errors import Problem, RepositoryError, SourceError
 
 if TYPE_CHECKING:
@@ -92,11 +85,11 @@ class _Folder:
     path: bytes
     node: Node
     above: _Folder | None
-    previous: dict[bytes, dict[str, Any]]
+    previous: dict[bytes, str]  # the parent snapshot's entries, as text (rawtree.py)
     previous_tree: bytes | None
-    raw: dict[str, Any] | None  # the parent snapshot's node of this folder, when it is as we would write it
+    text: str | None  # the parent snapshot's node of this folder, when it is as we would write it
     device: int
-    kept: list[dict[str, Any]] = field(default_factory=list)  # entries as in the parent snapshot
+    kept: list[bytes] = field(default_factory=list)  # names of entries that are as in the parent snapshot
     made: list[Node] = field(default_factory=list)
     wanted: list[WantedFile] = field(default_factory=list)
     futures: list[Future[None]] = field(default_factory=list)
@@ -141,25 +134,26 @@ class TreeWalker:
 
     # --- opening a folder -----------------------------------------------------------------------------------
 
-    def _previous(self, tree: bytes | None) -> tuple[dict[bytes, dict[str, Any]], bytes | None]:
+    def _previous(self, tree: bytes | None) -> tuple[dict[bytes, str], bytes | None]:
         """A parent's tree that cannot be read is no reason to fail: its files are read again."""
         if tree is None:
             return {}, None
         try:
-            nodes = parse_tree(self._repository.load_blob(BlobType.TREE, tree))
-            return {unquote(node["name"]): node for node in nodes}, tree
-        except (RepositoryError, KeyError, ValueError, TypeError):
+            return split_tree(self._repository.load_blob(BlobType.TREE, tree)), tree
+        except (RepositoryError, ValueError, TypeError):
             return {}, None
 
     def _descend(
         self, above: _Folder, name: bytes, info: os.stat_result, virtual: dict[bytes, Any] | None
     ) -> _Folder | None:
         path = above.path + b"/" + name
-        raw = above.previous.get(name)
-        previous, tree = self._previous(_subtree(raw)) if raw is not None else ({}, None)
+        text = above.previous.get(name)
+        previous, tree = self._previous(subtree_of(text)) if text is not None else ({}, None)
         node = node_from_stat(name, info, with_atime=self._options.with_atime)
-        same = raw is not None and is_identical(raw, info, "dir", with_atime=self._options.with_atime)
-        folder = _Folder(path, node, above, previous, tree, raw if same else None, info.st_dev)
+        same = text is not None and text.startswith(
+            unchanged_beginning(info, "dir", with_atime=self._options.with_atime)
+        )
+        folder = _Folder(path, node, above, previous, tree, text if same else None, info.st_dev)
         self.dirs += 1
         try:
             if not same and info.st_ino:
@@ -222,20 +216,16 @@ class TreeWalker:
         limit = self._options.exclude_larger_bytes
         if limit and info.st_size > limit:
             return
-        raw = folder.previous.get(name)
-        if raw is not None:
-            if is_identical(raw, info, "file", with_atime=self._options.with_atime) and self._is_stored(raw):
+        text = folder.previous.get(name)
+        if text is not None:
+            beginning = unchanged_beginning(info, "file", with_atime=self._options.with_atime)
+            if text.startswith(beginning) and self._is_stored(text):
                 self._count_unmodified(info)
-                folder.kept.append(raw)
+                folder.kept.append(name)
                 return
-            if has_same_content(raw, info) and self._is_stored(raw):
-                self._count_unmodified(info)
-                node = node_from_stat(name, info, with_atime=self._options.with_atime)
-                node.content = decode_content(raw)
-                node.xattrs = read_xattrs(path)
-                folder.made.append(node)
+            if self._take_over(folder, name, path, info, text):
                 return
-        wanted = WantedFile(path, name, info.st_size, raw is not None, self._options.with_atime)
+        wanted = WantedFile(path, name, info.st_size, text is not None, self._options.with_atime)
         folder.wanted.append(wanted)
         future = self._reader.submit(wanted)
         if not folder.futures or folder.futures[-1] is not future:
@@ -253,13 +243,28 @@ class TreeWalker:
             return
         folder.made.append(node)
 
-    def _is_stored(self, raw: dict[str, Any]) -> bool:
+    def _take_over(self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result, text: str) -> bool:
+        """The content only: metadata has changed, or is written in another way (a time zone)."""
+        try:
+            if not has_same_content(decode_rest(text), info) or not self._is_stored(text):
+                return False
+        except ValueError:
+            return False
+        self._count_unmodified(info)
+        node = node_from_stat(name, info, with_atime=self._options.with_atime)
+        node.content = content_of(text)
+        node.xattrs = read_xattrs(path)
+        folder.made.append(node)
+        return True
+
+    def _is_stored(self, text: str) -> bool:
         """All blobs of the parent's file are in the index; else the file is read again, which heals the repository."""
         try:
-            has = self._repository.index.has
-            return all(has(BlobType.DATA, bytes.fromhex(blob)) for blob in raw.get("content") or ())
-        except (ValueError, TypeError):
+            blobs = content_of(text)
+        except ValueError:
             return False
+        has = self._repository.index.has
+        return all(has(BlobType.DATA, blob) for blob in blobs)
 
     def _count_unmodified(self, info: os.stat_result) -> None:
         self.files_unmodified += 1
@@ -286,32 +291,25 @@ class TreeWalker:
         above = folder.above
         if above is None:
             self._root_tree = tree
-        elif folder.raw is not None and tree == folder.previous_tree:
-            above.kept.append(folder.raw)
+        elif folder.text is not None and tree == folder.previous_tree:
+            above.kept.append(folder.node.name)
         else:
             folder.node.subtree = tree
-            if folder.raw is not None:
-                folder.node.xattrs = decode_node(folder.raw).xattrs
+            if folder.text is not None:
+                folder.node.xattrs = decode_node({**decode_rest(folder.text), "name": "x"}).xattrs
             above.made.append(folder.node)
 
     def _store(self, folder: _Folder) -> bytes:
         made = folder.made + [wanted.node for wanted in folder.wanted if wanted.node is not None]
         if not made and folder.previous_tree is not None and len(folder.kept) == len(folder.previous):
             return folder.previous_tree
-        nodes = [(node.name, node) for node in made]
-        nodes += [(unquote(raw["name"]), decode_node(raw)) for raw in folder.kept]
-        nodes.sort(key=lambda pair: pair[0])
-        return self._writer.add(BlobType.TREE, encode_tree([encode_node(node) for _, node in nodes]))
+        nodes = [(node.name, encode_node(node)) for node in made]
+        nodes += [(name, node_text(name_string(name), folder.previous[name])) for name in folder.kept]
+        nodes.sort()
+        return self._writer.add(BlobType.TREE, encode_tree([text for _, text in nodes]))
 
     def _note(self, path: bytes, error: OSError) -> None:
         self.problems.append(Problem(os.fsdecode(path), 0, error.strerror or str(error)))
-
-
-def _subtree(raw: dict[str, Any]) -> bytes | None:
-    try:
-        return decode_subtree(raw)
-    except (ValueError, TypeError, RepositoryError):
-        return None
 
 
 def _virtual_stat(path: bytes) -> os.stat_result:
