@@ -7,11 +7,14 @@ would not show that, so the policy's evaluator decides), the sessions still stan
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentinel import process
+from sentinel.errors import ProgramError
 from sentinel.firewall import explain, intervals, kernel
 from sentinel.firewall.policy import Action, Direction
 
@@ -89,10 +92,27 @@ def failures(policy: Policy, before: Observation) -> list[str]:
 def cut(policy: Policy, sessions: tuple[Session, ...]) -> list[Session]:
     """Inbound sessions that the policy would not let in again."""
     now = time.time_ns()
-    return [one for one in sessions if explain.decide(policy, packet(one), now).action is not Action.ACCEPT]
+    known = interfaces() if sessions else {}
+    return [
+        one for one in sessions if explain.decide(policy, packet(one, known), now).action is not Action.ACCEPT
+    ]
 
 
-def packet(session: Session) -> explain.Packet:
+def interfaces() -> dict[tuple[int, int], str]:
+    """(family, address) -> the interface that has it; {} without iproute2."""
+    try:
+        listing = process.run(["ip", "-j", "address"]).stdout
+    except ProgramError:
+        return {}
+    return {
+        intervals.parse_address(address["local"]): link["ifname"]
+        for link in json.loads(listing)
+        for address in link.get("addr_info", [])
+        if "local" in address
+    }
+
+
+def packet(session: Session, known: dict[tuple[int, int], str]) -> explain.Packet:
     return explain.Packet(
         Direction.INBOUND,
         session.family,
@@ -101,7 +121,7 @@ def packet(session: Session) -> explain.Packet:
         protocol="tcp",
         port=session.local_port,
         source_port=session.remote_port,
-        in_interface="lo" if _is_loopback(session) else None,
+        in_interface="lo" if _is_loopback(session) else known.get((session.family, session.local)),
     )
 
 

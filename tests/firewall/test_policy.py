@@ -57,10 +57,9 @@ def test_all_other_mistakes_with_their_lines(tmp_path):
 def test_files_are_read_line_by_line(tmp_path):
     (tmp_path / "list.txt").write_text("# partners\n192.0.2.1\n192.0.2.0/33\n\n203.0.113.0/24 # all\nnope\n")
     path = tmp_path / "policy.yml"
-    found = pytest.raises(
-        InvalidInputError, policy.parse, "groups: {g: 'file:list.txt'}", str(path)
-    ).value.problems
-    assert [(p.path, p.line) for p in found] == [
+    with pytest.raises(InvalidInputError) as caught:
+        policy.parse("groups: {g: 'file:list.txt'}", str(path))
+    assert [(p.path, p.line) for p in caught.value.problems] == [
         (str(tmp_path / "list.txt"), 3),
         (str(tmp_path / "list.txt"), 6),
     ]
