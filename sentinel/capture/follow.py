@@ -49,8 +49,9 @@ class Follower:
             for _ in range(MOST_TURNS):
                 if self._file is None and not self.open():
                     return None
+                before = self._raw
                 batch = self._read_live() if self._live else self._read_finished()
-                if batch is not None or self._file is not None:
+                if batch is not None or (self._file is not None and self._raw == before):
                     return batch
         except (OSError, EOFError):
             self.close()

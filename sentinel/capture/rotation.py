@@ -88,7 +88,7 @@ def segments(path: Path, position: Position | None) -> list[Segment]:
     if position is None:
         return live
     here = bool(live) and is_at(path, position)
-    mine = None if here else _find(rotated, position)
+    mine = _find(rotated, position) if position.offset and not here else None
     if mine is not None:
         first = mine + 1
     elif here and position.offset:
@@ -98,6 +98,7 @@ def segments(path: Path, position: Position | None) -> list[Segment]:
     newer = [
         Segment(rotated[i], None, inodes[i], before=_last_mark(rotated[:i]))
         for i in range(first, len(rotated))
+        if _head(rotated[i])  # an empty one has nothing to read, and nothing to be known by
     ]
     if here:
         return [*newer, replace(live[0], position=position)]
@@ -126,8 +127,8 @@ def mark(path: Path) -> str:
 
 def is_newest(path: Path, after: str) -> bool:
     """Whether the generation marked `after` is still the newest that holds anything ("": there is none)."""
-    rotated = [entry for entry in generations(path)[-2:] if _head(entry)]
-    return _marked(rotated[-1], after) if rotated else not after
+    last = next(filter(_head, reversed(generations(path))), None)
+    return _marked(last, after) if last is not None else not after
 
 
 def _marked(path: Path, after: str) -> bool:
