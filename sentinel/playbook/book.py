@@ -20,6 +20,8 @@ from sentinel.playbook.settings import Playbook
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sentinel.backup.settings import BackupSettings
+
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 SHIPPED = (
     Path(__file__).parents[1] / "data" / "playbooks",  # in the wheel
@@ -90,6 +92,21 @@ def argv(command: str, values: Mapping[str, str]) -> list[str]:
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def check(settings: BackupSettings, config: str) -> list[Problem]:
+    """What is wrong with the playbooks that the jobs' drills name."""
+    problems: list[Problem] = []
+    for name, job in settings.jobs.items():
+        if job.drill is None:
+            continue
+        try:
+            load(find(job.drill.playbook, settings.playbooks))
+        except UsageError as error:
+            problems.append(Problem(config, 0, f"jobs.{name}.drill.playbook: {error}"))
+        except InvalidInputError as error:
+            problems += error.problems
+    return problems
 
 
 # --- finding ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ a step that asks a person runs only when one approved it in this run; a program 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -73,6 +74,7 @@ class Plan:
     environment: Mapping[str, str]
     directory: Path
     recorded: Mapping[str, Any] = field(default_factory=dict)  # what `resume` needs to plan again
+    deadline: float = math.inf  # monotonic; a drill's own time limit
 
     def filled(self, text: str) -> str:
         return fill(text, self.values)
@@ -227,7 +229,7 @@ class Engine:
             done = process.run(
                 _program(words),
                 env=_with_our_path(self.plan.environment),
-                timeout_seconds=step.timeout,
+                timeout_seconds=min(step.timeout, self._left()),
                 cwd=str(self.plan.directory),
             )
         except ProgramError as error:
@@ -235,6 +237,12 @@ class Engine:
         output = done.stdout.decode("utf-8", "replace").strip()
         if output:
             self.tell("output", step, output)
+
+    def _left(self) -> float:
+        left = self.plan.deadline - time.monotonic()
+        if left <= 0:
+            raise ProgramError("the time for the whole run is over")
+        return left
 
     def _roll_back(self, failed: int) -> None:
         """Undo the failed step and the ones that this run completed, newest first."""

@@ -96,6 +96,9 @@ class Runner:
         request = Request(name, Mode.SANDBOX, job, parameters)
         run = _new_run(playbook)
         plan = runner.plan(playbook, path, request, run=run, directory=sandbox.root, sandbox=sandbox)
+        drill = settings.jobs[job].drill if job in settings.jobs else None
+        if drill:
+            plan = replace(plan, deadline=time.monotonic() + drill.timeout)
         return runner.engine(plan).start()
 
     def resume(self, run: str = "") -> Outcome:
