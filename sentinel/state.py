@@ -51,6 +51,7 @@ MIGRATIONS: tuple[str, ...] = (
         id TEXT PRIMARY KEY, playbook TEXT NOT NULL, mode TEXT NOT NULL, started INTEGER NOT NULL, finished INTEGER,
         result TEXT NOT NULL, step INTEGER NOT NULL, detail TEXT NOT NULL);
     """,
+    "CREATE INDEX ban_history_time ON ban_history (time)",
 )
 
 

@@ -80,7 +80,7 @@ class Burst:
 def generation() -> int:
     """Counts commits in this network namespace, whoever made them."""
     header = struct.pack("=IHHII", 20, NFT_SUBSYSTEM << 8 | GET_GENERATION, NLM_F_REQUEST, 1, 0)
-    with _socket() as connection:
+    with open_socket() as connection:
         connection.send(header + struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
         for kind, _, body in _messages(connection.recv(MESSAGE_BYTES)):
             if kind == NEW_GENERATION:
@@ -92,7 +92,7 @@ class Events:
     """A subscription; `read` never blocks, `fileno` is for select."""
 
     def __init__(self) -> None:
-        self._connection = _socket()
+        self._connection = open_socket()
         self._connection.setblocking(False)
         try:
             self._connection.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BYTES)
@@ -148,7 +148,7 @@ def process_name(pid: int, fallback: str) -> str:
     return words or fallback
 
 
-def _socket() -> socket.socket:
+def open_socket() -> socket.socket:
     try:
         connection = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
