@@ -184,6 +184,10 @@ class Stage:
             if not address or address in {event.get("src_ip"), event.get("dest_ip")}
         ]
 
+    def ban_records(self) -> set[str]:
+        """Bans as state has them: cheap to ask often. `banned` asks the kernel through the command line."""
+        return {row["address"] for row in self.state.read("SELECT address FROM ban")}
+
     def banned(self) -> set[str]:
         return {ban["address"] for ban in json.loads(self.sentinel("firewall", "bans", "--json"))}
 

@@ -72,7 +72,7 @@ def allowlist(stage: Stage) -> str:
 def detection(stage: Stage) -> str:
     stage.attack_started = time.time()
     attacks = [stage.visit_later(stage.lab.attacker, role) for role in ATTACKS]
-    wait_for("alerts of all attacks", ALERT_SECONDS, lambda: not _unseen(stage) or None)
+    wait_for("alerts of all attacks", ALERT_SECONDS, lambda: not _unseen(stage))
     stage.attack_results = [visit.result() for visit in attacks]
     planes = {plane: len(stage.alerts(plane)) for plane in ("network", "logs")}
     first = min(alert["signature"] for alert in stage.alerts("network", ATTACKERS[2]))
@@ -89,10 +89,11 @@ def _unseen(stage: Stage) -> list[str]:
 
 
 def ban(stage: Stage) -> str:
-    wait_for("all attackers banned", BAN_SECONDS, lambda: set(ATTACKERS) <= stage.banned() or None)
+    wait_for("all attackers banned", BAN_SECONDS, lambda: set(ATTACKERS) <= stage.ban_records())
     took = time.time() - stage.attack_started
-    for address in ATTACKERS:
-        answer = stage.visit(stage.lab.attacker, "knock", address)
+    knocks = {address: stage.visit_later(stage.lab.attacker, "knock", address) for address in ATTACKERS}
+    for address, knock in knocks.items():
+        answer = knock.result()
         if answer["status"] is not None:
             raise SentinelError(f"{address} is banned, yet the shop answered {answer['status']}")
     stuffing = stage.attack_results[-1]
@@ -117,7 +118,7 @@ def drift(stage: Stage) -> str:
     chain = stage.input_chain()
     stage.lab.shop.run(["nft", "flush", "chain", "inet", "sentinel", chain])
     started = time.monotonic()
-    wait_for("the flushed chain", REPAIR_SECONDS, lambda: stage.ruleset() == before or None)
+    wait_for("the flushed chain", REPAIR_SECONDS, lambda: stage.ruleset() == before)
     took = (time.monotonic() - started) * 1000
     if not set(ATTACKERS) <= stage.banned():
         raise SentinelError("bans were lost in the repair")
