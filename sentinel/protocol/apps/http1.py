@@ -146,7 +146,7 @@ class Http1:
         if query is not None:
             parts += [b"?", query]
         if uri.fragment is not None:
-            parts += [b"#", uri.fragment]
+            parts += [b"#", http1_uri.normalise_query(uri.fragment)]
         exchange.normalised = b"".join(parts)
 
     def request_headers_done(self, exchange: Exchange) -> None:

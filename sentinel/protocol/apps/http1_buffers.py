@@ -43,13 +43,19 @@ def expose_request(exchange: Exchange) -> None:
         value = headers.get(name)
         if value is not None:
             buffers[buffer] = value
+    exchange.request.exposed = True
     buffers["http.header.raw"] = bytes(exchange.request.raw_headers)
+    expose_host(exchange)
+
+
+def expose_host(exchange: Exchange) -> None:
+    buffers = exchange.transaction.buffers[0]
     if exchange.host is not None:
         buffers["http.host"] = exchange.host
     if exchange.uri is not None and exchange.uri.hostname is not None:
-        buffers["http.host.raw"] = exchange.uri.hostname
+        buffers["http.host.raw"] = exchange.uri.hostname.lower().rstrip(b".")
     else:
-        raw = headers.get(b"host")
+        raw = exchange.request.headers.get(b"host")
         if raw is not None:
             buffers["http.host.raw"] = raw
 
@@ -61,6 +67,7 @@ def expose_response(exchange: Exchange) -> None:
         value = headers.get(name)
         if value is not None:
             buffers[buffer] = value
+    exchange.response.exposed = True
     buffers["http.header.raw"] = bytes(exchange.response.raw_headers)
 
 
@@ -160,7 +167,14 @@ _DERIVED: dict[str, Callable[[Exchange, int], Any]] = {
 }
 
 
+_OF_HEADERS = frozenset(
+    {"http.header", "http.header_names", "http.start", "http.request_header", "http.response_header"}
+)
+
+
 def derive(transaction: Transaction, direction: int, name: str) -> Any:
     """`Transaction.derive` of HTTP/1: a value made on demand, or None."""
     make = _DERIVED.get(name)
-    return None if make is None else make(transaction.parser_state, direction)
+    if make is None or (name in _OF_HEADERS and not transaction.parser_state.message(direction).exposed):
+        return None
+    return make(transaction.parser_state, direction)

@@ -106,12 +106,10 @@ class Headers:
             self.items.append(header)
             self._index[key] = header
             return True
-        if not known.repeated:
-            flag(f"{side}_header_repetition")
-        elif self._repeats < MAX_REPEATS:
+        if known.repeated:
+            if self._repeats >= MAX_REPEATS:
+                return True
             self._repeats += 1
-        else:
-            return True
         known.repeated = True
         if key == b"content-length":
             first, again = content_length(known.value), content_length(value)
@@ -125,7 +123,7 @@ class Headers:
 def parse_field(line: bytes, flag: Callable[[str], None], side: str) -> tuple[bytes, bytes]:
     """Name and value of one header line; without a colon all of it is value, so that rules still see it."""
     name, colon, value = line.partition(b":")
-    if not colon:
+    if not colon or (side == "request" and b"\0" in name):
         flag(f"{side}_field_missing_colon")
         return b"", line.strip(BLANKS) if side == "request" else line.lstrip(BLANKS)
     stripped = name.rstrip(SPACES if side == "response" else BLANKS)
@@ -142,6 +140,7 @@ class Message:
     line: bytes | None = None
     version: Version = Version.UNKNOWN
     raw_headers: bytearray = field(default_factory=bytearray)
+    exposed: bool = False  # headers are complete, rules may see them
     coding: str = ""  # "", none, identity, chunked, invalid
     body: bytearray = field(default_factory=bytearray)
     body_seen: int = 0

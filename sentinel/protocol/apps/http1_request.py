@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sentinel.protocol.apps import http1_uri
+from sentinel.protocol.apps import http1_buffers, http1_uri
 from sentinel.protocol.apps.http1_message import (
     BLANKS,
     MAX_LINE,
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(rb"([ \t\n\r\v\f]*)([^ \t\n\r\v\f]*)([ \t\n\r\v\f]*)")
 _ODD_SPACE = re.compile(rb"[\t\n\r\v\f]")
-_HOST_INVALID = re.compile(rb"[^0-9A-Za-z_.\-]")
-_MAX_LABEL = 63
 # A client that ends an HTTP/0.9 request may add this much white space before it is no longer one.
 _JUNK_AFTER_0_9 = 16
 
@@ -79,8 +77,8 @@ class RequestSide(Side):
         exchange.method = method
         if gap.strip(b" "):
             self.flag("method_delim_non_compliant")
-        rest = line[found.end() :].strip(SPACES)
-        if not rest:
+        rest = line[found.end() :]
+        if not rest.strip(SPACES):
             exchange.old = True
             exchange.request.version = Version.V0_9
             if method not in METHODS:
@@ -89,9 +87,7 @@ class RequestSide(Side):
         self._parse_target(exchange, rest)
 
     def _parse_target(self, exchange: Exchange, rest: bytes) -> None:
-        uri, space, protocol = rest.rpartition(b" ") if _looks_like_version(rest) else rest.partition(b" ")
-        if not space:
-            uri, protocol = rest, b""
+        uri, _, protocol = rest.partition(b" ")
         if _ODD_SPACE.search(uri):
             self.flag("uri_delim_non_compliant")
             if uri == rest:
@@ -99,7 +95,7 @@ class RequestSide(Side):
                 assert odd is not None
                 uri, protocol = rest[: odd.start()], rest[odd.end() :]
         exchange.raw_uri = uri.rstrip(SPACES)
-        protocol = protocol.strip(SPACES)
+        protocol = protocol.lstrip(SPACES)
         if not protocol:
             exchange.old = True
             exchange.request.version = Version.V0_9
@@ -160,6 +156,9 @@ class RequestSide(Side):
             return Step.NEXT
         self._decide_coding(message)
         self._resolve_host()
+        if message.coding == "invalid":
+            http1_buffers.expose_host(self.current)
+            return Step.FAIL  # libhtp gives up before rules see the other headers
         self.connection.request_headers_done(self.current)
         if self.current.method == b"CONNECT":
             self.state = self.wait_connect
@@ -195,18 +194,14 @@ class RequestSide(Side):
         if uri is not None and uri.hostname is not None:
             exchange.host = uri.hostname.lower().rstrip(b".")
             exchange.port = uri.port_number
-            if not valid_host(exchange.host):
-                self.flag("uri_host_invalid")
         header = exchange.request.headers.get(b"host")
         if header is None:
             if exchange.request.version >= Version.V1_1:
                 self.flag("missing_host_header")
             return
         parts = http1_uri.Uri()
-        http1_uri.split_authority(header.strip(BLANKS), parts)
-        name = (parts.hostname or b"").lower().rstrip(b".")
-        if not valid_host(name) or (parts.port is not None and parts.port_number < 0):
-            self.flag("header_host_invalid")
+        http1_uri.split_authority(header.strip(BLANKS), parts, credentials=False)
+        name = (parts.hostname or b"").lower()
         if exchange.host is None:
             exchange.host = name or None
             exchange.port = parts.port_number
@@ -331,17 +326,3 @@ class RequestSide(Side):
         name, value = parse_field(self.held, self.flag, self.side)
         self.held = None
         return message.headers.add(name, value, self.flag, self.side)
-
-
-def _looks_like_version(rest: bytes) -> bool:
-    """Libhtp takes the last space as the border when spaces are allowed in a URI."""
-    return rest.count(b" ") > 0
-
-
-def valid_host(name: bytes) -> bool:
-    """Libhtp's view of a host name: labels of letters, digits, hyphen and underscore, or an address in brackets."""
-    if name.startswith(b"["):
-        return name.endswith(b"]")
-    if not name or len(name) > 255 or _HOST_INVALID.search(name):
-        return False
-    return all(0 < len(label) <= _MAX_LABEL for label in name.split(b"."))

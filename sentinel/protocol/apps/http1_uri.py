@@ -9,34 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sentinel.protocol.apps.http1_bestfit import BEST_FIT
+
 _ESCAPE = re.compile(rb"%(?:([0-9a-fA-F]{2})|[uU]([0-9a-fA-F]{4}))")
+_BYTE = re.compile(rb"%([0-9a-fA-F]{2})")
 _SLASHES = re.compile(rb"/{2,}")
 _HEX = re.compile(rb"%[0-9a-fA-F]{2}|%[uU][0-9a-fA-F]{4}")
-_MULTIBYTE = re.compile(rb"[\xc0-\xff][\x80-\xbf]{1,3}")
+_TEXT = re.compile(
+    rb"[\xc0-\xdf][\x80-\xbf]|[\xe0-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{3}"
+    rb"|(?:[\xc0-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z"  # unfinished: dropped
+    rb"|[\xe0-\xec\xee\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{1,2}|[\x80-\xff]"  # broken: replaced
+)
+_LENGTHS = {2: range(0xC0, 0xE0), 3: range(0xE0, 0xF0), 4: range(0xF0, 0xF5)}
 _DOTTED = re.compile(rb"(?:^|/)\.{1,2}(?:/|$)")
 _REPLACEMENT = ord("?")
-
-
-def _best_fit() -> dict[int, int]:
-    """Code points beyond one byte and their look-alikes in it (windows-1252 best fit, the part attacks use)."""
-    table: dict[int, int] = {}
-    for code in range(0xFF01, 0xFF5F):  # full-width forms of ! to ~
-        table[code] = code - 0xFEE0
-    pairs = (
-        "ĀAāaĂAăaĄAąaĆCćcĈCĉcĊCċcČCčcĎDďdĒEēeĔEĕeĖEėeĘEęeĚEěeĜGĝgĞGğgĠGġgĢGģgĤHĥhĨIĩiĪIīiĬIĭiĮIįiİIıiĴJĵjĶKķk"  # noqa: RUF001
-        "ĹLĺlĻLļlĽLľlŁLłlŃNńnŅNņnŇNňnŌOōoŎOŏoŐOőoŔRŕrŖRŗrŘRřrŚSśsŜSŝsŞSşsŢTţtŤTťtŦTŧtŨUũuŪUūuŬUŭuŮUůuŰUűuŲUųu"
-        "ŴWŵwŶYŷyŹZźzŻZżzǍAǎaǏIǐiǑOǒoǓUǔuʹ'ʺ\"ʼ'ˈ'ˋ`ˍ_"  # noqa: RUF001
-        '‐-‑-‒-–-—-‘\'’\'‚,“"”"„"•.….'  # noqa: RUF001
-        "′'‵`‹<›>⁄/−-∕/∖\\∗*∙.∣|∶:∼~〈<〉>《<》>"  # noqa: RUF001
-    )
-    for wide, narrow in zip(pairs[::2], pairs[1::2], strict=True):
-        table[ord(wide)] = ord(narrow)
-    for code in (0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x3000):
-        table[code] = 0x20
-    return table
-
-
-_BEST_FIT = _best_fit()
 
 
 @dataclass(slots=True)
@@ -60,16 +46,15 @@ class Uri:
         return int(text) if 0 < int(text) < 65536 else -1
 
 
-def split_authority(authority: bytes, uri: Uri) -> None:
+def split_authority(authority: bytes, uri: Uri, *, credentials: bool = True) -> None:
     """[user:password@]host[:port]; an IPv6 host stands in brackets."""
     before, at, after = authority.rpartition(b"@")
-    if at:
+    if at and credentials:
         uri.credentials = before
         authority = after
     if authority.startswith(b"["):
         end = authority.find(b"]")
         if end < 0:
-            uri.hostname = authority
             return
         uri.hostname = authority[: end + 1]
         rest = authority[end + 1 :]
@@ -115,47 +100,39 @@ def _decode_escapes(data: bytes) -> bytes:
         if found[1]:
             return bytes((int(found[1], 16),))
         code = int(found[2], 16)
-        return bytes((code if code < 0x100 else _BEST_FIT.get(code, _REPLACEMENT),))
+        return bytes((code if code < 0x100 else BEST_FIT.get(code, _REPLACEMENT),))
 
     return _ESCAPE.sub(replace, data)
 
 
 def _decode_utf8(data: bytes) -> bytes:
-    """Valid and overlong UTF-8 sequences become one byte each; anything else stays."""
+    """Valid and overlong UTF-8 sequences become one byte each; broken ones a question mark, an unfinished end nothing."""
 
     def replace(found: re.Match[bytes]) -> bytes:
-        lead = found[0][0]
-        length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
         run = found[0]
-        if lead > 0xF4 or len(run) < length:
-            return run
-        code = lead & (0x7F >> length)
-        for byte in run[1:length]:
+        length = len(run)
+        if length < 2 or run[0] not in _LENGTHS.get(length, ()):
+            whole = next((size for size, leads in _LENGTHS.items() if run[0] in leads), 1)
+            return b"" if found.end() == len(data) and length < whole else b"?"
+        code = run[0] & (0x7F >> length)
+        for byte in run[1:]:
             code = code << 6 | byte & 0x3F
-        single = code if code < 0x100 else _BEST_FIT.get(code, _REPLACEMENT)
-        return bytes((single,)) + run[length:]
+        return bytes((code if code < 0x100 else BEST_FIT.get(code, _REPLACEMENT),))
 
-    return _MULTIBYTE.sub(replace, data)
+    return _TEXT.sub(replace, data)
 
 
 def remove_dot_segments(path: bytes) -> bytes:
-    """RFC 3986 section 5.2.4; a path that does not begin with a slash keeps that."""
+    """RFC 3986 section 5.2.4 as libhtp does it: a last "." or ".." leaves no slash behind."""
     if not _DOTTED.search(path):
         return path
     out: list[bytes] = []
-    segments = path.split(b"/")
-    last = len(segments) - 1
     rooted = path.startswith(b"/")
-    for position, segment in enumerate(segments):
+    for segment in path.split(b"/"):
         if segment == b"..":
             if len(out) > (1 if rooted else 0):
                 out.pop()
-            if position == last:
-                out.append(b"")
-        elif segment == b".":
-            if position == last:
-                out.append(b"")
-        else:
+        elif segment != b".":
             out.append(segment)
     return b"/".join(out)
 
@@ -175,7 +152,7 @@ def normalise_path(path: bytes) -> bytes:
 
 def normalise_query(query: bytes) -> bytes:
     """Escapes only; a plus sign stays."""
-    return _decode_escapes(query) if b"%" in query else query
+    return _BYTE.sub(lambda found: bytes((int(found[1], 16),)), query) if b"%" in query else query
 
 
 def still_encoded(data: bytes) -> bool:

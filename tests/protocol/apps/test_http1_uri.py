@@ -26,6 +26,10 @@ from sentinel.protocol.apps import http1_uri
         (b"/\xc0\xafetc", b"//etc"),
         (b"/\xef\xbc\x8fx", b"//x"),
         (b"/Case", b"/Case"),
+        (b"/a/..", b""),
+        (b"/a/.", b"/a"),
+        (b"/%c3%28\xff", b"/?(?"),
+        (b"/a\xe2\x80", b"/a"),
     ],
 )
 def test_paths(raw, wanted):
@@ -51,7 +55,7 @@ def test_parts_of_an_absolute_uri():
         (b"a", b"a", -1),
         (b"a:0", b"a", -1),
         (b"a:99999", b"a", -1),
-        (b"[::1", b"[::1", -1),
+        (b"[::1", None, -1),
     ],
 )
 def test_authorities(authority, host, port):
