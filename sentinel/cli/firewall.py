@@ -18,6 +18,7 @@ from sentinel.errors import FirewallError, UsageError
 if TYPE_CHECKING:
     from sentinel.firewall.bans import Bans
     from sentinel.firewall.explain import Packet
+    from sentinel.firewall.settings import FirewallSettings
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
@@ -43,14 +44,17 @@ def plan(
 ) -> None:
     """Show what an apply would change, whose sessions it would cut, and what is odd about the policy."""
     from sentinel.firewall import compile as compiler
-    from sentinel.firewall import docker, lint
+    from sentinel.firewall import docker, lint, names
     from sentinel.firewall import plan as plans
     from sentinel.firewall import policy as policies
 
     place = _policy_path(config, policy)
     wanted = policies.load(place)
-    found = plans.plan(wanted, compiler.compile_policy(wanted), _state(config, state_directory))
+    state = _state(config, state_directory)
+    found = plans.plan(wanted, compiler.compile_policy(wanted), state)
     remarks = [*map(str, lint.lint(wanted, time.time_ns())), *map(str, docker.bypassing(wanted))]
+    answers = names.known(state)
+    remarks += [f"{name}: no address known yet" for name in wanted.names if not answers.get(name)]
     if as_json:
         print(json.dumps(asdict(found) | {"remarks": remarks}))
         return
@@ -89,7 +93,7 @@ def apply(
         plan(config, policy, state_directory, as_json=False)
         return
     try:
-        seconds = parse_duration(timeout) if timeout else _confirm_seconds(config)
+        seconds = parse_duration(timeout) if timeout else _settings(config).confirm_seconds
     except ValueError as error:
         raise UsageError(str(error)) from None
     version = applying.apply(
@@ -101,6 +105,7 @@ def apply(
         confirm_seconds=seconds,
         confirm=applying.Confirm.PROBE if confirm else applying.Confirm.WAIT,
         force=force,
+        resolver=_settings(config).resolver,
     )
     if confirm:
         print(f"version {version.number} applied and confirmed by its probes")
@@ -357,11 +362,13 @@ def _policy_path(config: Path, given: Path | None) -> Path:
     return settings.policy
 
 
-def _confirm_seconds(config: Path) -> float:
+def _settings(config: Path) -> FirewallSettings:
+    """The configured ones; the defaults where only --policy and --state-directory are given."""
     from sentinel.config import load
+    from sentinel.firewall.settings import FirewallSettings
 
     settings = load(config).firewall if config.exists() else None
-    return settings.confirm_seconds if settings else 60.0
+    return settings or FirewallSettings.model_validate({})
 
 
 def _bans(config: Path, given: Path | None, *, observe: bool = False) -> Bans:

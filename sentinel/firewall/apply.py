@@ -59,6 +59,7 @@ def apply(
     confirm_seconds: float = 60.0,
     confirm: Confirm = Confirm.PROBE,
     force: bool = False,
+    resolver: str = "",
 ) -> Version:
     """Bring the policy into the kernel. Returns the version: pending with WAIT, else current."""
     from sentinel.firewall import plan, watchdog
@@ -67,6 +68,8 @@ def apply(
     compiled = compiler.compile_policy(wanted)
     if not force:
         plan.refuse_lockout(wanted, state)
+    if wanted.names:
+        names.Names(state, wanted.names, names.dns(resolver)).refresh()
     before = probes.observe(wanted)
     with versions.locked(state):
         _no_pending(state)

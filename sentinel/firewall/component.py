@@ -75,6 +75,7 @@ class FirewallComponent:
             author="sentinel",
             reason=reason,
             confirm_seconds=settings.confirm_seconds,
+            resolver=settings.resolver,
         )
 
     def _watch(self, events: netlink.Events, stop: threading.Event) -> None:

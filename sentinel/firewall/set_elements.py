@@ -86,21 +86,23 @@ def _message(kind: int, flags: int, sequence: int, family: int, resource: int, b
 
 
 def _commit(messages: list[tuple[int, int, bytes]]) -> None:
-    """The kernel applies a batch whole or not at all; each message is acknowledged."""
+    """The kernel applies a batch whole or not at all. Only the last message asks for an answer: errors come unasked,
+    and a hundred answers would overflow the socket."""
+    asks = {len(messages): NLM_F_ACK}
     parts = [_message(BATCH_BEGIN, 0, 0, socket.AF_UNSPEC, NFT_SUBSYSTEM, b"")]
     parts += [
-        _message(NFT_SUBSYSTEM << 8 | kind, flags | NLM_F_ACK, number, NFPROTO_INET, 0, body)
+        _message(NFT_SUBSYSTEM << 8 | kind, flags | asks.get(number, 0), number, NFPROTO_INET, 0, body)
         for number, (kind, flags, body) in enumerate(messages, 1)
     ]
     parts.append(_message(BATCH_END, 0, len(messages) + 1, socket.AF_UNSPEC, NFT_SUBSYSTEM, b""))
     with open_socket() as connection:
         connection.send(b"".join(parts))
-        waiting = len(messages)
-        while waiting > 0:
-            for code in _verdicts(connection.recv(MESSAGE_BYTES)):
-                waiting -= 1
-                if code:
-                    raise _error(code)
+        answers: list[int] = []
+        while messages and not answers:
+            answers += _verdicts(connection.recv(MESSAGE_BYTES))
+            failed = next(filter(None, answers), 0)
+            if failed:
+                raise _error(failed)
 
 
 def _verdicts(data: bytes) -> Iterator[int]:
