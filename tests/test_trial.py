@@ -1,0 +1,61 @@
+"""Rules tried on lines; above all: every shipped rule agrees with its own examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sentinel import trial
+
+RULES = Path(__file__).parents[1] / "rules" / "logs"
+RULE = """
+title: Basket emptied
+id: 4be6b5c1-9a3c-4b2e-8f0a-0d6f6f0b7c01
+logsource: {category: webserver}
+detection:
+  found: {cs-uri-query|contains: empty-basket}
+  condition: found
+tests:
+  format: request
+  match: [GET /empty-basket]
+  miss: [GET /basket, GET /x?empty-basket=1]
+"""
+
+
+def test_shipped_rules_agree_with_their_examples():
+    tried, problems = trial.examples([RULES])
+    assert problems == []
+    assert tried > 150
+
+
+def test_an_example_that_disagrees_is_named_with_its_place(tmp_path):
+    file = tmp_path / "rule.yml"
+    file.write_text(RULE)
+    tried, problems = trial.examples([file])
+    assert tried == 3
+    assert [(p.path, p.line) for p in problems] == [(str(file), 2)]
+    assert "raises its example 'GET /x?empty-basket=1'" in problems[0].message
+
+
+def test_explain_shows_fields_decoded_values_and_why(tmp_path):
+    file = tmp_path / "rule.yml"
+    file.write_text(RULE)
+    line = '198.51.100.7 - - [02/Mar/2026:10:00:00 +0000] "GET /%65mpty-basket HTTP/1.1" 200 5 "-" "x"'
+    found = trial.explain(line, "nginx-access", [file])
+    assert found.parsed
+    assert found.fields["url.original"] == "/%65mpty-basket"
+    assert found.decoded["url.original"] == "/empty-basket"
+    assert [(rule["rule"], rule["matched"]) for rule in found.tried] == [("Basket emptied", True)]
+    missed = trial.explain(line.replace("empty", "full"), "nginx-access", [file], only="Basket emptied")
+    assert [test["holds"] for test in missed.tried[0]["tests"]] == [False]
+
+
+def test_backtest_counts_what_a_rule_would_have_raised(tmp_path):
+    file, log = tmp_path / "rule.yml", tmp_path / "access.log"
+    file.write_text(RULE)
+    line = '198.51.100.{} - - [02/Mar/2026:10:00:00 +0000] "GET /{} HTTP/1.1" 200 5 "-" "x"\n'
+    log.write_text("".join(line.format(n, "empty-basket" if n % 2 else "basket") for n in range(10)))
+    result = trial.backtest([file], [log], "nginx-access")
+    assert result.lines == 10
+    assert result.alerts == {"Basket emptied": 5}
+    assert len(result.addresses["Basket emptied"]) == 5
+    assert result.first["Basket emptied"] == f"{log}:2"
