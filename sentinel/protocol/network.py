@@ -38,6 +38,7 @@ class NetworkParser:
 
             apps = AppLayer(options or {})
         found = read_options(settings, options or {})
+        self.found = found
         self.apps = apps
         self.decoder = Decoder(found.decode)
         self.defrag = Defragmenter(settings.fragments, found.stream.policy)
@@ -55,11 +56,16 @@ class NetworkParser:
         for number, row in enumerate(batch.rows()):
             packet = Packet(batch.first + number, times[number] if times else 0, row)
             packet.wire_length = lengths[number] if lengths else len(row)
-            yield from self._frame(packet, batch.link_type, tags[number] if tags else 0)
+            yield from self.frame(packet, batch.link_type, tags[number] if tags else 0)
+        yield from self.settle(self.last_time)
+
+    def settle(self, now: int) -> Iterator[Packet]:
+        """Between batches: flows that are silent for too long end."""
+        self.last_time = max(self.last_time, now)
         self.flows.sweep(self.last_time)
         yield from self._flush_ended()
 
-    def _frame(self, packet: Packet, link_type: int, tag: int) -> Iterator[Packet]:
+    def frame(self, packet: Packet, link_type: int, tag: int) -> Iterator[Packet]:
         self.packets += 1
         self.last_time = max(self.last_time, packet.time)
         self.checksums.count()
@@ -193,6 +199,18 @@ class NetworkParser:
         yield packet
         self.streams.inspected(packet, progress)
         self._prune(flow)
+
+    # --- for the columnar path --------------------------------------------------------------------------------------
+
+    def adopt(self, packet: Packet, *, to_server: bool, expected: tuple[int, int]) -> None:
+        """Begin a session in the middle: what follows on both sides is known, the past is not."""
+        flow = self.flows.find(packet)
+        if flow is None or flow.stream_state is not None:
+            return
+        packet.flow = flow
+        if packet.to_server != to_server:
+            self._turn_around(packet)
+        self.streams.adopt(packet, expected)
 
     # --- flow table's questions -------------------------------------------------------------------------------------
 

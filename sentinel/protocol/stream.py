@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sentinel.protocol import closing, established, handshake
+from sentinel.protocol import checks, closing, established, handshake
 from sentinel.protocol.checks import length
 from sentinel.protocol.closing import sides
 from sentinel.protocol.events import stream as event
@@ -155,6 +155,18 @@ class Streams:
         me.tcp_flags = packet.tcp_flags
         flow.stream_state = session
         return session
+
+    def adopt(self, packet: Packet, expected: tuple[int, int]) -> None:
+        """An established session at these sequence numbers (-1: that side has not spoken)."""
+        session = self.open(packet)
+        checks.set_state(packet, session, State.ESTABLISHED)
+        session.midstream = session.confirmed = session.sack = True
+        for side, number in zip((session.client, session.server), expected, strict=True):
+            side.begin((max(number, 0) - 1) & MASK)
+            side.last_ack = side.next_seq
+            side.wscale = handshake.WINDOW_SCALE_MAXIMUM
+            side.window = 65_535 << side.wscale
+            side.open_window()
 
     # --- data -------------------------------------------------------------------------------------------------------
 

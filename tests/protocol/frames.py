@@ -47,11 +47,11 @@ def udp(payload=b"", sport=1000, dport=2000, length=None):
     return struct.pack(">HHHH", sport, dport, 8 + len(payload) if length is None else length, 0) + payload
 
 
-def batch(frames, link_type=1, step=1_000_000, start=10**18):
+def batch(frames, link_type=1, step=1_000_000, start=10**18, first=1):
     offsets = np.zeros(len(frames) + 1, np.int64)
     np.cumsum([len(frame) for frame in frames], out=offsets[1:])
     times = np.arange(len(frames), dtype=np.int64) * step + start
-    return Batch(b"".join(frames), offsets, "test", 1, times, link_type)
+    return Batch(b"".join(frames), offsets, "test", first, times, link_type)
 
 
 class Recorder:

@@ -1,0 +1,121 @@
+"""Conversations that so far gave no reason to look closer: what is needed to look at them later after all.
+
+In: the rows of each batch that belong to one plain TCP or UDP flow. Out: whether they continue it in order, the new
+bytes of each direction with some overlap (for patterns that cross batches), and all frames so far for a replay.
+
+Memory is bounded by the caller; a flow whose frames were given up is `trusted`: if it becomes interesting later, it is
+looked at from there on, like a session that was picked up midway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sentinel.model import Batch
+
+OVERLAP_LIMIT = 65_536  # a message that is longer is judged by its parts
+TCP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A captured frame as it has to be replayed."""
+
+    number: int
+    time: int
+    data: bytes
+    wire_length: int
+    link_type: int
+    tag: int
+
+
+class Rows:
+    """One batch; its columns become Python lists when the first flow keeps rows of it."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.offsets: list[int] = batch.offsets.tolist()
+        self.times: list[int] = batch.times.tolist() if batch.times is not None else [0] * len(batch)
+        self.lengths = batch.original.tolist() if batch.original is not None else None
+        self.tags = batch.vlan.tolist() if batch.vlan is not None else None
+
+    def keep(self, rows: list[int]) -> Kept:
+        data, offsets, times = self.batch.data, self.offsets, self.times
+        first = self.batch.first
+        return Kept(
+            numbers=[first + row for row in rows],
+            times=[times[row] for row in rows],
+            data=[data[offsets[row] : offsets[row + 1]] for row in rows],
+            lengths=[self.lengths[row] for row in rows] if self.lengths else None,
+            tags=[self.tags[row] for row in rows] if self.tags else None,
+            link_type=self.batch.link_type,
+        )
+
+
+@dataclass(slots=True)
+class Kept:
+    """Rows of one batch that a flow keeps: copies, so that the batch itself can go."""
+
+    numbers: list[int]
+    times: list[int]
+    data: list[bytes]
+    lengths: list[int] | None
+    tags: list[int] | None
+    link_type: int
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.data))
+
+    def frames(self) -> Iterator[Frame]:
+        for at, data in enumerate(self.data):
+            length = self.lengths[at] if self.lengths else len(data)
+            tag = self.tags[at] if self.tags else 0
+            yield Frame(self.numbers[at], self.times[at], data, length, self.link_type, tag)
+
+
+@dataclass(slots=True)
+class Deferred:
+    """One flow. Pairs are indexed by direction: 0 from the host that sent the first packet, 1 to it."""
+
+    proto: int
+    forward: bool  # Headers.forward of the first packet
+    last: int
+    session: bool  # began with a SYN, or is not TCP
+    expected: list[int] = field(default_factory=lambda: [-1, -1])
+    tails: list[bytes] = field(default_factory=lambda: [b"", b""])
+    scanned: list[int] = field(default_factory=lambda: [0, 0])
+    kept: list[Kept] = field(default_factory=list)
+    held_bytes: int = 0
+    closed: bool = False
+    trusted: bool = False
+
+    def keep(self, rows: Kept) -> int:
+        """Remember frames for a replay; how many bytes that took."""
+        if self.trusted:
+            return 0
+        self.kept.append(rows)
+        size = rows.size
+        self.held_bytes += size
+        return size
+
+    def release(self) -> int:
+        """Give up the frames; how many bytes that freed."""
+        freed, self.held_bytes = self.held_bytes, 0
+        self.kept = []
+        self.trusted = True
+        return freed
+
+    def frames(self) -> Iterator[Frame]:
+        for rows in self.kept:
+            yield from rows.frames()
+
+    def piece(self, direction: int, data: bytes) -> tuple[bytes, bool]:
+        """New bytes of a direction as a scanner wants them: (behind the old ones it asked for, at the stream's start)."""
+        first = self.scanned[direction] == 0
+        self.scanned[direction] += len(data)
+        return (self.tails[direction] + data if self.tails[direction] else data), first

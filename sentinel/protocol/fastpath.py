@@ -1,0 +1,282 @@
+"""The columnar path in front of NetworkParser: flows without a candidate never become Packets.
+
+In: batches, and a `Screen` from detection that says which headers and bytes may match a rule (it may say so too often,
+never too rarely). Out: the same generators as NetworkParser. A batch is decoded with NumPy and grouped by flow; a plain
+TCP or UDP flow that goes on in order is joined and screened. While the screen sees nothing in it, its frames are kept
+and nothing else is done. At the first candidate, gap, overlap or oddity, all its frames go through NetworkParser in
+their order, so what is inspected is inspected exactly as without this path.
+
+    batch -> Headers -> group by flow -> in order? -> join -> screen -> deferred | replayed as Packets
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from sentinel.model import Batch, Packet
+from sentinel.protocol import headers
+from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
+from sentinel.protocol.grouping import ACK, SYN, Group, Run, groups
+from sentinel.protocol.network import NetworkParser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from sentinel.protocol.headers import Headers
+    from sentinel.protocol.settings import ProtocolSettings
+
+SECOND = 1_000_000_000
+UDP = 17
+IDLE_SECONDS = 600  # as long as Suricata keeps an established TCP flow
+SWEEP_SECONDS = 10
+
+
+class Screen(Protocol):
+    """What detection offers to this path."""
+
+    @property
+    def usable(self) -> bool:
+        """False: rules are loaded that need every packet."""
+
+    def rows(self, headers: Headers) -> NDArray[np.bool_]:
+        """Rows whose header alone may match a rule."""
+
+    def stream(  # noqa: PLR0917 - called once per flow and direction; positional is measurably faster
+        self, proto: int, sport: int, dport: int, to_server: bool, data: bytes, first: bool
+    ) -> int:
+        """May a rule match these bytes of a stream or datagram? -1: yes. Else how many of the last ones to show again."""
+
+
+class FastParser:
+    """Drop-in for NetworkParser. `screen` may be replaced between two batches (a reload)."""
+
+    def __init__(
+        self,
+        settings: ProtocolSettings,
+        options: Mapping[str, str] | None,
+        screen: Screen,
+        apps: Any = None,
+    ) -> None:
+        self.parser = NetworkParser(settings, options, apps)
+        self.screen = screen
+        self.bound = settings.flows
+        self.limit_bytes = settings.stream_memory_megabytes << 20
+        self.deferred: dict[int, Deferred] = {}
+        self.orphans: dict[int, Deferred] = {}  # interesting, but their frames are gone
+        self.slow: dict[int, int] = {}  # keys of flows that NetworkParser has -> time of their last packet
+        self.held_bytes = 0
+        self.passed = 0
+        self.trusted = 0
+        self._swept = 0
+        self._seed = 0x5EED
+        found = self.parser.found
+        self._tunnels = found.decode.vxlan_ports | found.decode.geneve_ports | found.decode.teredo_ports
+        self._always_slow = found.stream.midstream or found.stream.async_oneside or found.checksums
+        self._depth = found.stream.depth or 1 << 62
+
+    def feed(self, batch: Batch) -> Iterator[Packet]:
+        if self._always_slow or not self.screen.usable or not len(batch):
+            yield from self.parser.feed(batch)
+            return
+        found = headers.decode(batch, seed=self._seed, tunnels=self._tunnels)
+        rows = Rows(batch)
+        now = rows.times[-1]
+        needed = np.flatnonzero(~found.plain).tolist()
+        frames = list(rows.keep(needed).frames())
+        for frame in tuple(frames):
+            self._claim(frame, now, frames)
+        plain: list[int] = []
+        for group in groups(batch, found, self.screen.rows(found)):
+            if group.key in self.slow or group.odd or not self._passes(group, found, rows):
+                self._give_up(group.key, now, frames)
+                plain += group.rows
+                if group.key in self.orphans:
+                    self._adopt(group, rows)
+        frames += rows.keep(plain).frames()
+        self.passed += len(batch) - len(needed) - len(plain)
+        frames.sort(key=_by_number)
+        for frame in frames:
+            yield from self._replay(frame, now)
+        self._sweep(now)
+        yield from self.parser.settle(now)
+
+    def _replay(self, frame: Frame, now: int) -> Iterator[Packet]:
+        packet = Packet(frame.number, frame.time, frame.data)
+        packet.wire_length = frame.wire_length
+        earlier: list[Frame] = []
+        for found in self.parser.frame(packet, frame.link_type, frame.tag):
+            if found.reassembled and found.flow is not None:
+                self._take(found, frame, now, earlier)
+            yield found
+        for missed in earlier:  # a datagram made of fragments joined a flow that we had put aside
+            yield from self._replay(missed, now)
+
+    def finish(self) -> Iterator[Packet]:
+        self.deferred.clear()
+        self.held_bytes = 0
+        yield from self.parser.finish()
+
+    # --- one flow ---------------------------------------------------------------------------------------------------
+
+    def _passes(self, group: Group, found: Headers, rows: Rows) -> bool:
+        """Does the flow go on in order and without a candidate? Its state is moved on."""
+        first = group.rows[0]
+        opening = int(found.tcp_flags[first]) & (SYN | ACK) == SYN
+        flow = self.deferred.get(group.key)
+        if flow is not None and opening:
+            if not flow.closed:
+                return False
+            self._forget(group.key)
+            flow = None
+        if flow is None:
+            flow = self._open(group.key, first, found, session=opening)
+        flow.last = rows.times[group.rows[-1]]
+        for run in group.runs:
+            direction = int(run.forward != flow.forward)
+            if flow.session and flow.proto == TCP:
+                if flow.expected[direction] not in {-1, run.seq}:
+                    return False
+                flow.expected[direction] = run.follows
+            if self._candidate(flow, direction, run, found):
+                return False
+        flow.closed = flow.closed or group.closing
+        self._keep(flow, group, rows)
+        return True
+
+    def _open(self, key: int, row: int, found: Headers, *, session: bool) -> Deferred:
+        if len(self.deferred) >= self.bound:
+            self._forget(next(iter(self.deferred)))
+        proto = int(found.proto[row])
+        flow = Deferred(proto, bool(found.forward[row]), 0, session or proto != TCP)
+        self.deferred[key] = flow
+        return flow
+
+    def _candidate(self, flow: Deferred, direction: int, run: Run, found: Headers) -> bool:
+        sport, dport, to_server = int(found.sport[run.row]), int(found.dport[run.row]), direction == 0
+        stream = self.screen.stream
+        if flow.proto != TCP:
+            return any(stream(flow.proto, sport, dport, to_server, piece, True) < 0 for piece in run.pieces)
+        if flow.scanned[direction] >= self._depth:
+            return False
+        data = run.pieces[0] if len(run.pieces) == 1 else b"".join(run.pieces)
+        if not data:
+            return False
+        joined, first = flow.piece(direction, data)
+        keep = stream(TCP, sport, dport, to_server, joined, first)
+        if keep < 0:
+            return True
+        flow.tails[direction] = joined[-min(keep, OVERLAP_LIMIT) :] if keep else b""
+        return False
+
+    def _keep(self, flow: Deferred, group: Group, rows: Rows) -> None:
+        """Without a session there is nothing to replay but the first packet, which tells the direction."""
+        if min(flow.scanned) >= self._depth:  # beyond it nothing is inspected any more
+            self.held_bytes -= flow.release()
+        elif flow.session:
+            self.held_bytes += flow.keep(rows.keep(group.rows))
+        elif not flow.kept:
+            self.held_bytes += flow.keep(rows.keep(group.rows[:1]))
+        if self.held_bytes > self.limit_bytes:
+            self._make_room()
+
+    # --- what happens to a flow -------------------------------------------------------------------------------------
+
+    def _give_up(self, key: int, now: int, frames: list[Frame]) -> None:
+        """From now on the flow is NetworkParser's, with everything that was kept of it."""
+        flow = self.deferred.pop(key, None)
+        self.slow[key] = now
+        if flow is None:
+            return
+        self.held_bytes -= flow.held_bytes
+        frames += flow.frames()
+        if flow.trusted and flow.session and flow.proto == TCP and not flow.closed:
+            self.orphans[key] = flow
+
+    def _adopt(self, group: Group, rows: Rows) -> None:
+        """The frames of an interesting flow were given up: NetworkParser goes on in the middle."""
+        flow = self.orphans.pop(group.key)
+        expected = list(flow.expected)
+        for run in group.runs:
+            expected[int(run.forward != flow.forward)] = run.seq
+        (frame,) = rows.keep(group.rows[:1]).frames()
+        packet = Packet(frame.number, frame.time, frame.data)
+        self.parser.decoder.frame(packet, frame.link_type, tag=frame.tag)
+        first = (
+            int(group.runs[0].forward != flow.forward)
+            if group.runs and group.runs[0].row == group.rows[0]
+            else -1
+        )
+        if first < 0:
+            first = int(bool(self._forward(frame)) != flow.forward)
+        self.parser.adopt(packet, to_server=first == 0, expected=(expected[0], expected[1]))
+
+    def _forward(self, frame: Frame) -> bool:
+        return bool(headers.decode(_single(frame), seed=self._seed).forward[0])
+
+    def _claim(self, frame: Frame, now: int, frames: list[Frame]) -> None:
+        """A frame that is not plain takes its flow with it; an ICMP error the flow that it quotes."""
+        packet = Packet(frame.number, frame.time, frame.data)
+        self.parser.decoder.frame(packet, frame.link_type, tag=frame.tag)
+        if packet.flowable:
+            self._take(packet, frame, now, frames)
+
+    def _take(self, packet: Packet, frame: Frame, now: int, frames: list[Frame]) -> None:
+        ends = packet.embedded or (packet.proto, packet.src, packet.sport, packet.dst, packet.dport)
+        if ends[0] in {TCP, UDP}:
+            likeness = headers.decode(_single(_datagram(ends, packet, frame)), seed=self._seed)
+            self._give_up(int(likeness.key[0]), now, frames)
+
+    def _forget(self, key: int) -> None:
+        self.held_bytes -= self.deferred.pop(key).held_bytes
+
+    def _make_room(self) -> None:
+        """The oldest flows keep their numbers and lose their frames."""
+        for flow in self.deferred.values():
+            if self.held_bytes <= self.limit_bytes * 3 // 4:
+                break
+            if flow.held_bytes:
+                self.held_bytes -= flow.release()
+                self.trusted += 1
+
+    def _sweep(self, now: int) -> None:
+        if now - self._swept < SWEEP_SECONDS * SECOND:
+            return
+        self._swept = now
+        edge = now - IDLE_SECONDS * SECOND
+        for key in [key for key, flow in self.deferred.items() if flow.last < edge]:
+            self._forget(key)
+        for key in [key for key, last in self.slow.items() if last < edge]:
+            del self.slow[key]
+
+
+def _by_number(frame: Frame) -> int:
+    return frame.number
+
+
+def _datagram(ends: tuple[int, bytes, int, bytes, int], packet: Packet, frame: Frame) -> Frame:
+    """A bare datagram with these addresses and ports: its key is that of the flow."""
+    proto, source, sport, target, dport = ends
+    rest = struct.pack(">IIBBHHH", 0, 0, 0x50, ACK, 0, 0, 0) if proto == TCP else b"\0\x08\0\0"
+    body = struct.pack(">HH", sport, dport) + rest
+    if len(source) == 4:
+        head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(body), 0, 64, proto, 0)
+    else:
+        head = struct.pack(">IHBB", 6 << 28, len(body), proto, 64)
+    tag = packet.vlan[-1] if packet.vlan else 0
+    data = head + source + target + body
+    return Frame(frame.number, frame.time, data, len(data), headers.RAW, tag)
+
+
+def _single(frame: Frame) -> Batch:
+    return Batch(
+        data=frame.data,
+        offsets=np.array([0, len(frame.data)], np.int64),
+        source="",
+        link_type=frame.link_type,
+        vlan=np.array([frame.tag], np.uint32) if frame.tag else None,
+    )
