@@ -58,6 +58,8 @@ def chosen(config: Path, name: str, password_file: Path | None) -> RepositorySet
         raise UsageError(
             f"--repository: a name ({', '.join(known) or 'none configured'}) or a location is needed"
         )
+    if str(password_file) == ".":  # an empty --password-file: a playbook's secret comes from the environment
+        password_file = None
     password_file = password_file or _path(os.environ.get("RESTIC_PASSWORD_FILE"))
     origin: dict[str, Any] = (
         {"password_file": password_file} if password_file else {"password_env": "RESTIC_PASSWORD"}

@@ -10,14 +10,13 @@ import getpass
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinel.backup.targets import in_sandbox
-from sentinel.errors import UsageError
+from sentinel.errors import InvalidInputError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sentinel.backup.sandbox import Sandbox
     from sentinel.backup.settings import BackupSettings, JobSettings, RepositorySettings, ServerSettings
 
@@ -30,7 +29,7 @@ FACTS: dict[str, str] = {
     "job": "the backup job",
     "repository": "the name of the job's repository in sentinel.yml",
     "location": "the repository as stock restic names it (-r)",
-    "password_file": "the file with the repository's password",
+    "password_file": "the file with the repository's password; empty when it comes from the environment",
     "source_kind": "what the job backs up: paths, postgresql, mariadb, redis or sqlite",
     "source_path": "the job's SQLite file, or its first path",
     "source_database": "the job's database",
@@ -81,7 +80,10 @@ def gather(
         if repository not in settings.repositories:
             raise UsageError(f"there is no repository {repository!r} in the configuration")
         values["repository"] = repository
-        values |= _repository(settings.repositories[repository])
+        chosen_repository = settings.repositories[repository]
+        values |= _repository(chosen_repository)
+        if chosen_repository.password_env:
+            environment["RESTIC_PASSWORD"] = chosen_repository.password() or ""
     values |= {f"server_{key}": values[f"source_{key}"] for key in ("host", "port", "user")}
     values |= {"target_path": values["source_path"], "target_database": values["source_database"]}
     if sandbox:
@@ -105,11 +107,11 @@ def _job(settings: BackupSettings, name: str) -> JobSettings:
 
 
 def _repository(settings: RepositorySettings) -> dict[str, str]:
-    if settings.password_env:
-        return {"location": settings.location(), "password_file": f"(variable ${settings.password_env})"}
-    credential = settings.password_credential
-    where = str(settings.password_file or f"/run/credentials/sentinel-backup.service/{credential}")
-    return {"location": settings.location(), "password_file": where}
+    try:
+        path = settings.secret_path()
+    except InvalidInputError:  # not started by systemd: the unit's credential is not ours to read
+        path = Path("/run/credentials/sentinel-backup.service", str(settings.password_credential))
+    return {"location": settings.location(), "password_file": str(path or "")}
 
 
 def _source(job: JobSettings) -> dict[str, str]:

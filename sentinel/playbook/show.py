@@ -99,6 +99,8 @@ def _setting(values: Mapping[str, str]) -> Iterator[str]:
     if exports:
         yield "First, in the shell that you will use:"
         yield from (f"      $ export {name}={shlex.quote(value)}" for name, value in exports)
+        if not values.get("password_file"):
+            yield "      $ read -rs RESTIC_PASSWORD; export RESTIC_PASSWORD"
 
 
 def _paragraph(text: str, indent: str = "") -> list[str]:
