@@ -57,10 +57,14 @@ class RestoreRun:
         self.problems = [Problem(os.fsdecode(path), 0, message) for path, message in plan.problems]
 
     def execute(self) -> None:
+        fresh = not os.path.lexists(self._target or b"/")
         os.makedirs(self._target or b"/", exist_ok=True)
+        self._writer.note_folder(os.stat(self._target or b"/").st_mode)
         for path, _ in self._plan.folders:
             self._attempt(path, self._writer.make_folder, self._target + path)
-        wanted = [file for file in self._plan.files if not self._is_there(file)]
+        wanted = self._plan.files
+        if self._resume and not fresh:
+            wanted = [file for file in wanted if not self._is_there(file)]
         self._write_files(wanted)
         if self._verify:
             for file in wanted:
@@ -82,8 +86,6 @@ class RestoreRun:
     # --- what is there already ------------------------------------------------------------------------------
 
     def _is_there(self, file: FilePlan) -> bool:
-        if not self._resume:
-            return False
         path = self._target + file.path
         try:
             info = os.lstat(path)
@@ -171,8 +173,7 @@ class RestoreRun:
         descriptor = self._writer.create(self._target + file.path)
         try:
             self._writer.write(descriptor, data, offset, size=len(data))
-            self._meter.add(0, len(data), file.path)
-            self._complete(file, descriptor)
+            self._complete(file, descriptor, len(data))
         finally:
             os.close(descriptor)
 
@@ -196,10 +197,10 @@ class RestoreRun:
         finally:
             os.close(descriptor)
 
-    def _complete(self, file: FilePlan, descriptor: int) -> None:
-        self._writer.finish(descriptor, file.node)
+    def _complete(self, file: FilePlan, descriptor: int, written: int = 0) -> None:
+        self._writer.finish(descriptor, file.node, new=True)
         file.done = True
-        self._meter.add(1, 0, file.path)
+        self._meter.add(1, written, file.path)
 
     # --- what goes wrong ------------------------------------------------------------------------------------
 

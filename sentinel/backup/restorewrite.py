@@ -27,6 +27,8 @@ LATEST_TIME = (1 << 63) // SECOND - 1
 class TreeWriter:
     def __init__(self, *, owner: bool, sparse: bool) -> None:
         self._owner = owner
+        self._own = (os.geteuid(), os.getegid())
+        self._inherits = False
         self._sparse = sparse
         self._root = os.geteuid() == 0
 
@@ -35,9 +37,16 @@ class TreeWriter:
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
-            if not stat.S_ISDIR(os.lstat(path).st_mode):
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISDIR(mode):
                 os.unlink(path)
                 os.mkdir(path, 0o700)
+            self.note_folder(mode)
+
+    def note_folder(self, mode: int) -> None:
+        """In a folder that hands down its group (setgid) new files are not simply ours."""
+        if mode & stat.S_ISGID:
+            self._inherits = True
 
     def create(self, path: bytes) -> int:
         """A new, empty file, whatever was there."""
@@ -49,7 +58,7 @@ class TreeWriter:
 
     def write(self, descriptor: int, data: bytes, offset: int, *, size: int | None = None) -> None:
         """At an offset of a file that is all holes so far; `size` where the file may still be too short for them."""
-        if not self._sparse or data.find(_ZEROS) < 0:
+        if not self._sparse or len(data) < HOLE_BYTES or data.find(_ZEROS) < 0:
             _write_all(descriptor, memoryview(data), offset)
             return
         if size is not None:
@@ -60,9 +69,12 @@ class TreeWriter:
             if block != _ZEROS[: len(block)]:
                 _write_all(descriptor, block, offset + start)
 
-    def finish(self, target: int | bytes, node: Node) -> None:
-        """Owner, extended attributes, mode, times; `target` is an open file or a path that is no symlink."""
-        if self._owner:
+    def finish(self, target: int | bytes, node: Node, *, new: bool = False) -> None:
+        """Owner, extended attributes, mode, times; `target` is an open file or a path that is no symlink.
+
+        A `new` file is ours already, which spares nearly every file a change of the inode.
+        """
+        if self._owner and (not new or self._inherits or (node.uid, node.gid) != self._own):
             self._chown(target, node)
         for name, value in node.xattrs:
             self._set_xattr(target, name, value)

@@ -104,6 +104,7 @@ class TreeWalker:
         self._writer = writer
         self._reader = reader
         self._options = options
+        self._excluding = bool(options.excludes)
         self._unfinished: deque[_Folder] = deque()
         self._root_tree = b""
         self.files_unmodified = 0
@@ -202,7 +203,7 @@ class TreeWalker:
     def _add_known(
         self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result, *, given: bool = False
     ) -> None:
-        if not given and self._options.excludes and self._options.excludes.matches(path):
+        if self._excluding and not given and self._options.excludes.matches(path):
             return
         kind = stat.S_IFMT(info.st_mode)
         if kind == stat.S_IFDIR:
@@ -264,7 +265,10 @@ class TreeWalker:
         except ValueError:
             return False
         has = self._repository.index.has
-        return all(has(BlobType.DATA, blob) for blob in blobs)
+        for blob in blobs:  # noqa: SIM110 - called for every file; a generator costs twice as much
+            if not has(BlobType.DATA, blob):
+                return False
+        return True
 
     def _count_unmodified(self, info: os.stat_result) -> None:
         self.files_unmodified += 1

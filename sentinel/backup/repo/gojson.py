@@ -108,13 +108,16 @@ def _second_string(seconds: int) -> str:
 def parse_time(text: str) -> int:
     """Nanoseconds of an RFC 3339 time with any offset; ValueError when it is none."""
     head, tail = text[:19], text[19:]
+    digits = tail[1:-1]
+    if tail[-1:] == "Z" and tail[0] == "." and len(digits) <= 9 and digits.isdecimal():  # nearly all of them
+        return _seconds_of(head, "Z") * SECOND + int(digits.ljust(9, "0"))
     rest = 0
     if tail[:1] == ".":
-        digits = re.match(r"\.(\d{1,9})", tail)
-        if digits is None:
+        found = re.match(r"\.([0-9]{1,9})", tail)
+        if found is None:
             raise ValueError(f"not a time: {text!r}")
-        rest = int(digits[1].ljust(9, "0"))
-        tail = tail[digits.end() :].lstrip("0123456789")
+        rest = int(found[1].ljust(9, "0"))
+        tail = tail[found.end() :].lstrip("0123456789")
     return _seconds_of(head, tail) * SECOND + rest
 
 

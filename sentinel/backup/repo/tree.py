@@ -154,13 +154,14 @@ def decode_tree(document: bytes) -> list[Node]:
 
 def decode_node(raw: dict[str, Any]) -> Node:
     try:
+        mtime = _time(raw, "mtime")
         node = Node(
             name=node_name(raw),
             type=raw["type"],
             mode=raw.get("mode", 0),
-            mtime=_time(raw, "mtime"),
-            atime=_time(raw, "atime"),
-            ctime=_time(raw, "ctime"),
+            mtime=mtime,
+            atime=mtime if raw.get("atime") == raw.get("mtime") else _time(raw, "atime"),
+            ctime=mtime if raw.get("ctime") == raw.get("mtime") else _time(raw, "ctime"),
             uid=raw.get("uid", 0),
             gid=raw.get("gid", 0),
             user=raw.get("user", ""),
@@ -169,8 +170,8 @@ def decode_node(raw: dict[str, Any]) -> Node:
             device_id=raw.get("device_id", 0),
             size=raw.get("size", 0),
             links=raw.get("links", 0),
-            linktarget=_decode_target(raw),
-            xattrs=_decode_xattrs(raw),
+            linktarget=_decode_target(raw) if "linktarget" in raw else b"",
+            xattrs=_decode_xattrs(raw) if "extended_attributes" in raw else [],
             device=raw.get("device", 0),
             content=decode_content(raw),
             subtree=decode_subtree(raw),
@@ -182,7 +183,7 @@ def decode_node(raw: dict[str, Any]) -> Node:
 
 def node_name(raw: dict[str, Any]) -> bytes:
     name = unquote(raw["name"])
-    if name in {b"", b".", b".."} or b"/" in name or b"\0" in name:
+    if b"/" in name or b"\0" in name or name in {b"", b".", b".."}:
         raise RepositoryError(f"tree is invalid: {name!r} is no name of a file")
     return name
 
