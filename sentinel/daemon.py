@@ -86,6 +86,8 @@ class Lifecycle:
         worker.start()
         self._report("running")
         metrics.component_up.set(1, component=self.name)
+        for result in ("ok", "refused"):
+            metrics.reloads.begin(component=self.name, result=result)
         metrics.reload_timestamp.set(time.time(), component=self.name)
         notify.ready(f"{self.name} is running")
         self._watch(worker)

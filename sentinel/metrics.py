@@ -35,6 +35,10 @@ class Counter(Metric):
     def inc(self, amount: float = 1, **labels: str) -> None:
         _child(self, **labels).inc(amount)
 
+    def begin(self, **labels: str) -> None:
+        """Export a zero, so that `rate` and `increase` see the first event, and a panel without events is not empty."""
+        _child(self, **labels).inc(0)
+
 
 class Gauge(Metric):
     """The newest value written by any process."""
@@ -88,6 +92,14 @@ network_last_packet = Gauge(
 )
 network_flows = Gauge("sentinel_network_flows", "Flows in the table.")
 network_flows_evicted = Counter("sentinel_network_flows_evicted_total", "Flows dropped at the table's bound.")
+network_flows_deferred = Gauge(
+    "sentinel_network_flows_deferred", "Flows without a candidate so far, kept as raw frames."
+)
+network_deferred_bytes = Gauge("sentinel_network_deferred_bytes", "Bytes of those frames.")
+network_packets_passed = Counter(
+    "sentinel_network_packets_passed_total",
+    "Packets that the screen passed without looking at them one by one.",
+)
 network_stream_bytes = Gauge("sentinel_network_stream_bytes", "Bytes held for TCP reassembly.")
 network_segments_refused = Counter(
     "sentinel_network_segments_refused_total", "TCP segments not kept because reassembly memory was full."

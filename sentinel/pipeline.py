@@ -92,6 +92,8 @@ class NetworkWatch:
             )
             for interface in settings.interfaces
         ]
+        for interface in settings.interfaces:
+            metrics.network_dropped.begin(interface=interface, reason="ring_full")
         drop()
         self._owners = Owners()
         self._alerts = 0
@@ -293,7 +295,12 @@ class LogWatch:
     def _build(self, settings: LogsSettings) -> _LogPlan:
         from sentinel.protocol.derive.attach import Derivation
 
-        return _LogPlan(settings, log_engine(map(Path, settings.rules), cache=cache_folder()), Derivation())
+        started = time.monotonic()
+        engine = log_engine(map(Path, settings.rules), cache=cache_folder())
+        metrics.rules_loaded.set(len(engine.rules), plane="logs")
+        metrics.rules_failed.set(0, plane="logs")  # one bad log rule stops the load: the old rules stay in force
+        metrics.rules_load_seconds.set(time.monotonic() - started, plane="logs")
+        return _LogPlan(settings, engine, Derivation())
 
     def _follow(self, plan: _LogPlan, stop: threading.Event) -> None:
         """Until `stop`, or until a reload made another plan."""
@@ -318,6 +325,7 @@ class LogWatch:
         for file, batch in tail.batches(turn, idle):
             log = logs.get(batch.source)
             if log is None:
+                metrics.log_lines_unparsed.begin(file=batch.source)
                 log = logs[batch.source] = _Log(file)
             self._lines += len(batch)
             self._liveness.seen(batch.source, time.monotonic())

@@ -63,6 +63,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._directory = tempfile.TemporaryDirectory(prefix="sentinel-notify-")
         self.children = [self._child(name) for name in names]
+        for name in names:
+            metrics.component_restarts.begin(component=name)
         self._announced = False
 
     def run(self) -> None:

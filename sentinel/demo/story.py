@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from sentinel.demo.stage import Stage
 
-ALERT_SECONDS = 15.0
-BAN_SECONDS = 15.0
-REPAIR_SECONDS = 10.0
+ALERT_SECONDS = 45.0
+BAN_SECONDS = 45.0
+REPAIR_SECONDS = 30.0
 
 # attack -> (its address, planes that must see it)
 ATTACKS: dict[str, tuple[str, tuple[str, ...]]] = {

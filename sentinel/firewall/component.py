@@ -34,6 +34,9 @@ class FirewallComponent:
 
     def __init__(self, settings: FirewallSettings, state: State, ledger: Ledger) -> None:
         self._settings, self._state, self._ledger = settings, state, ledger
+        metrics.firewall_name_age.set(0)  # until a policy relies on names
+        for outcome in bans.Outcome:
+            metrics.bans.begin(outcome=outcome.value)
         self._keeper = drift.Keeper(state, ledger, settings.enforce)
 
     def run(self, stop: threading.Event) -> None:
