@@ -64,12 +64,6 @@ class ResponseSettings(Settings):
         return value
 
 
-class OutputSettings(Settings):
-    """`outputs:` where alerts go besides the journal. `alertmanager` is the base address of its v2 API."""
-
-    alertmanager: str = ""
-
-
 class TlsSettings(Settings):
     """Server certificate and key; with `client_ca`, only clients with a certificate of that CA are served."""
 
@@ -104,7 +98,6 @@ class Config(Settings):
     response: ResponseSettings = ResponseSettings()
     backup: BackupSettings | None = None
     metrics: MetricsSettings | None = None
-    outputs: OutputSettings = OutputSettings()
 
     @property
     def state(self) -> Path:

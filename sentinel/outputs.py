@@ -1,4 +1,4 @@
-"""Alert -> EVE JSON: the journal file each detection component owns, and Alertmanager's webhook.
+"""Alert -> EVE JSON: the journal file each detection component owns.
 
 The journal is the bus (DESIGN decision 6): one writer a file, one JSON object a line, appended with one write and
 flushed to the disk by `sync`. The log plane keeps the length next to its checkpoint in state and truncates the
