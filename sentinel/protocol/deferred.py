@@ -23,8 +23,9 @@ TCP = 6
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A captured frame as it has to be replayed."""
+    """A captured frame as it has to be replayed; `sequence` is its place among all frames of all sources."""
 
+    sequence: int
     number: int
     time: int
     data: bytes
@@ -36,8 +37,9 @@ class Frame:
 class Rows:
     """One batch; its columns become Python lists when the first flow keeps rows of it."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, sequence: int) -> None:
         self.batch = batch
+        self.sequence = sequence
         self.offsets: list[int] = batch.offsets.tolist()
         self.times: list[int] = batch.times.tolist() if batch.times is not None else [0] * len(batch)
         self.lengths = batch.original.tolist() if batch.original is not None else None
@@ -45,9 +47,10 @@ class Rows:
 
     def keep(self, rows: list[int]) -> Kept:
         data, offsets, times = self.batch.data, self.offsets, self.times
-        first = self.batch.first
         return Kept(
-            numbers=[first + row for row in rows],
+            rows=rows,
+            first=self.batch.first,
+            sequence=self.sequence,
             times=[times[row] for row in rows],
             data=[data[offsets[row] : offsets[row + 1]] for row in rows],
             lengths=[self.lengths[row] for row in rows] if self.lengths else None,
@@ -60,7 +63,9 @@ class Rows:
 class Kept:
     """Rows of one batch that a flow keeps: copies, so that the batch itself can go."""
 
-    numbers: list[int]
+    rows: list[int]
+    first: int
+    sequence: int
     times: list[int]
     data: list[bytes]
     lengths: list[int] | None
@@ -75,7 +80,10 @@ class Kept:
         for at, data in enumerate(self.data):
             length = self.lengths[at] if self.lengths else len(data)
             tag = self.tags[at] if self.tags else 0
-            yield Frame(self.numbers[at], self.times[at], data, length, self.link_type, tag)
+            row = self.rows[at]
+            yield Frame(
+                self.sequence + row, self.first + row, self.times[at], data, length, self.link_type, tag
+            )
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from sentinel import metrics
 from sentinel.model import Batch, Packet
 from sentinel.protocol import headers
 from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sentinel.protocol.flow import FlowTable
     from sentinel.protocol.headers import Headers
     from sentinel.protocol.settings import ProtocolSettings
 
@@ -71,8 +73,8 @@ class FastParser:
         self.slow: dict[int, int] = {}  # keys of flows that NetworkParser has -> time of their last packet
         self.held_bytes = 0
         self.passed = 0
-        self.trusted = 0
-        self._swept = 0
+        self.trusted = self._exported = 0
+        self._swept = self._sequence = 0
         self._seed = 0x5EED
         found = self.parser.found
         self._tunnels = found.decode.vxlan_ports | found.decode.geneve_ports | found.decode.teredo_ports
@@ -84,7 +86,8 @@ class FastParser:
             yield from self.parser.feed(batch)
             return
         found = headers.decode(batch, seed=self._seed, tunnels=self._tunnels)
-        rows = Rows(batch)
+        rows = Rows(batch, self._sequence)
+        self._sequence += len(batch)
         now = rows.times[-1]
         needed = np.flatnonzero(~found.plain).tolist()
         frames = list(rows.keep(needed).frames())
@@ -99,7 +102,7 @@ class FastParser:
                     self._adopt(group, rows)
         frames += rows.keep(plain).frames()
         self.passed += len(batch) - len(needed) - len(plain)
-        frames.sort(key=_by_number)
+        frames.sort(key=_by_sequence)
         for frame in frames:
             yield from self._replay(frame, now)
         self._sweep(now)
@@ -120,6 +123,18 @@ class FastParser:
         self.deferred.clear()
         self.held_bytes = 0
         yield from self.parser.finish()
+
+    @property
+    def flows(self) -> FlowTable:
+        return self.parser.flows
+
+    def export(self) -> None:
+        """Set the metrics; about once a second."""
+        self.parser.export()
+        metrics.network_flows_deferred.set(len(self.deferred))
+        metrics.network_deferred_bytes.set(self.held_bytes)
+        metrics.network_packets_passed.inc(self.passed - self._exported)
+        self._exported = self.passed
 
     # --- one flow ---------------------------------------------------------------------------------------------------
 
@@ -254,8 +269,8 @@ class FastParser:
             del self.slow[key]
 
 
-def _by_number(frame: Frame) -> int:
-    return frame.number
+def _by_sequence(frame: Frame) -> int:
+    return frame.sequence
 
 
 def _datagram(ends: tuple[int, bytes, int, bytes, int], packet: Packet, frame: Frame) -> Frame:
@@ -269,7 +284,7 @@ def _datagram(ends: tuple[int, bytes, int, bytes, int], packet: Packet, frame: F
         head = struct.pack(">IHBB", 6 << 28, len(body), proto, 64)
     tag = packet.vlan[-1] if packet.vlan else 0
     data = head + source + target + body
-    return Frame(frame.number, frame.time, data, len(data), headers.RAW, tag)
+    return Frame(frame.sequence, frame.number, frame.time, data, len(data), headers.RAW, tag)
 
 
 def _single(frame: Frame) -> Batch:

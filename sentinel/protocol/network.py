@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sentinel import metrics
 from sentinel.model import Packet
 from sentinel.protocol.checksum import Automatic
 from sentinel.protocol.decode import Decoder
@@ -48,6 +49,7 @@ class NetworkParser:
         self.midstream = found.stream.midstream or found.stream.async_oneside
         self.packets = 0
         self.last_time = 0
+        self._exported = (0, 0, 0, 0, 0)
 
     def feed(self, batch: Batch) -> Iterator[Packet]:
         times = batch.times.tolist() if batch.times is not None else None
@@ -144,6 +146,20 @@ class NetworkParser:
     def _prune(self, flow: Flow) -> None:
         if flow.transactions:
             self.apps.prune(flow)
+
+    def export(self) -> None:
+        """Set the metrics; about once a second."""
+        streams, defrag, flows = self.streams, self.defrag, self.flows
+        metrics.network_flows.set(len(flows.flows))
+        metrics.network_stream_bytes.set(streams.held_bytes)
+        now = (flows.evicted, streams.refused_segments, streams.gaps, defrag.timed_out, defrag.evicted)
+        before, self._exported = self._exported, now
+        evicted, refused, gaps, timed_out, pushed_out = (a - b for a, b in zip(now, before, strict=True))
+        metrics.network_flows_evicted.inc(evicted)
+        metrics.network_segments_refused.inc(refused)
+        metrics.network_stream_gaps.inc(gaps)
+        metrics.network_datagrams_lost.inc(timed_out, reason="timeout")
+        metrics.network_datagrams_lost.inc(pushed_out, reason="table_full")
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
