@@ -180,7 +180,9 @@ class NetworkWatch:
         return built
 
 
-def profile_network(path: Path, rules: Iterable[Path], overrides: Mapping[str, str] | None = None) -> list[Cost]:
+def profile_network(
+    path: Path, rules: Iterable[Path], overrides: Mapping[str, str] | None = None
+) -> list[Cost]:
     """What each rule cost on a capture file, the dearest first."""
     from sentinel.capture.pcap import read
     from sentinel.detect.build import build
@@ -283,7 +285,9 @@ class LogWatch:
         self._checked = 0.0
 
     def reload(self, settings: LogsSettings) -> None:
-        self._plan = self._build(settings)  # swapped at the next batch
+        self._plan = self._build(
+            settings
+        )  # rules count from the next batch on, files as soon as it is handled
 
     def status(self) -> dict[str, Any]:
         return {"lines": self._lines, "files": self._followed, "rules": len(self._plan.engine.rules)}
@@ -298,7 +302,9 @@ class LogWatch:
         started = time.monotonic()
         engine = log_engine(map(Path, settings.rules), cache=cache_folder())
         metrics.rules_loaded.set(len(engine.rules), plane="logs")
-        metrics.rules_failed.set(0, plane="logs")  # one bad log rule stops the load: the old rules stay in force
+        metrics.rules_failed.set(
+            0, plane="logs"
+        )  # one bad log rule stops the load: the old rules stay in force
         metrics.rules_load_seconds.set(time.monotonic() - started, plane="logs")
         return _LogPlan(settings, engine, Derivation())
 
@@ -329,7 +335,7 @@ class LogWatch:
                 log = logs[batch.source] = _Log(file)
             self._lines += len(batch)
             self._liveness.seen(batch.source, time.monotonic())
-            checkpoint.commit(batch.source, batch.cookie, log.read(plan, batch))
+            checkpoint.commit(batch.source, batch.cookie, log.read(self._plan, batch))
             if stop.is_set() or plan is not self._plan:
                 turn.set()
 
