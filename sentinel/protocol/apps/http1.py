@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sentinel.protocol.apps.session import Session
 
 _CODING_LIST = re.compile(rb"[, ]+")
-_NO_CODING = frozenset({b"inflate", b"none", b"identity"})
+_NO_CODING = frozenset({b"inflate", b"none"})
 # Unanswered requests a connection may hold; a client that never reads answers gives up its oldest.
 _MAX_WAITING = 512
 
@@ -156,6 +156,8 @@ class Http1:
         self.session.touch(exchange.transaction)
 
     def trailer_done(self, exchange: Exchange, direction: int) -> None:
+        message = exchange.message(direction)
+        exchange.transaction.buffers[direction]["http.header.raw"] = bytes(message.raw_headers)
         self.session.touch(exchange.transaction)
 
     def request_complete(self, exchange: Exchange) -> None:

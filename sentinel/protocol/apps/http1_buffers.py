@@ -93,8 +93,10 @@ def _header_names(exchange: Exchange, direction: int) -> bytes | None:
 
 def _start(exchange: Exchange, direction: int) -> bytes | None:
     message = exchange.message(direction)
-    if message.line is None or not message.headers.items:
+    if message.line is None:
         return None
+    if not message.headers.items:
+        return message.line + b"\r\n"
     fields = b"".join(b"%b: %b\r\n" % (header.name, header.value) for header in message.headers.items)
     return b"%b\r\n%b\r\n" % (message.line, fields)
 
@@ -175,6 +177,7 @@ _OF_HEADERS = frozenset(
 def derive(transaction: Transaction, direction: int, name: str) -> Any:
     """`Transaction.derive` of HTTP/1: a value made on demand, or None."""
     make = _DERIVED.get(name)
-    if make is None or (name in _OF_HEADERS and not transaction.parser_state.message(direction).exposed):
+    exchange: Exchange = transaction.parser_state
+    if make is None or (name in _OF_HEADERS and not (exchange.message(direction).exposed or exchange.old)):
         return None
-    return make(transaction.parser_state, direction)
+    return make(exchange, direction)

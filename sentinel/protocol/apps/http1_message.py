@@ -24,7 +24,7 @@ MAX_REPEATS = 64
 MAX_LINE = 18000
 
 _NOT_TOKEN = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-_VERSION = re.compile(rb"\s*HTTP\s*/[\s0]*(\.9|1\.0|1\.1)\s*\Z", re.IGNORECASE)
+_VERSION = re.compile(rb"\s*HTTP\s*/[\s0]*(\.9|1\.0|1\.1)\s*\Z")
 _NUMBER = re.compile(rb"\d+")
 _CHUNK = re.compile(rb"[\r\n \t\v\f]*([0-9a-fA-F]*)")
 _CHUNK_LEAD = re.compile(rb"[\r\n \t\v\f]*(?:[0-9a-fA-F]|\Z)")

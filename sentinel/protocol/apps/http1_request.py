@@ -138,11 +138,14 @@ class RequestSide(Side):
                 return Step.FAIL
 
     def _header_line(self, message: Message, line: bytes) -> bool:
-        if line[:1] not in {b" ", b"\t", b"\0"} or not line:
+        if line and line[:1] not in {b" ", b"\t", b"\0"}:
             if not self.end_header(message):
                 return False
             self.held = line
-        elif self.held is None:
+            return True
+        if not line and not self.end_header(message):
+            return False
+        if self.held is None:
             self.flag("invalid_request_field_folding")
             self.held = line.lstrip(b" \t\0")
         elif len(self.held) < MAX_LINE:
@@ -170,7 +173,8 @@ class RequestSide(Side):
         transfer = message.headers.get(b"transfer-encoding")
         length = message.headers.field(b"content-length")
         if transfer is not None:
-            if transfer.replace(b"\0", b"").lower() != b"chunked":
+            tokens = transfer.replace(b"\0", b"").lower().split(b",")
+            if b"chunked" not in (token.strip(SPACES) for token in tokens):
                 message.coding = "invalid"
                 self.flag("invalid_transfer_encoding_value_in_request")
                 return
@@ -299,13 +303,13 @@ class RequestSide(Side):
             if len(self.data) - self.pos < MAX_LINE:
                 return Step.NEED
             end = len(self.data) - 1
-        line = self.data[self.pos : end if end >= 0 else len(self.data)]
+        line = self.data[self.pos : end + 1 if end >= 0 else len(self.data)]
         words = line.split(None, 1)
         if words and words[0] not in METHODS:
             self.flag("request_body_unexpected")
             self.pos += len(line)
             self.connection.body_data(self.current, 0, line)
-            return Step.NEXT if line else self.complete()
+            return Step.NEXT
         return self.complete()
 
     def complete(self) -> Step:

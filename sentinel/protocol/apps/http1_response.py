@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sentinel.protocol.apps.http1 import Http1
 
 _EOL = re.compile(rb"\r\n|\r|\n")
-_STATUS_LINE = re.compile(rb"[ \t\n\r\v\f\0]*([^ \t\n\r\v\f]*)[ \t\n\r\v\f]*([^ \t\n\r\v\f]*)[ \t\n\r\v\f]*")
+_STATUS_LINE = re.compile(rb"[ \t\n\r\v\f]*([^ \t\n\r\v\f]*)[ \t\n\r\v\f]*([^ \t\n\r\v\f]*)[ \t\n\r\v\f]*")
 _NOT_SEEN = b"/libhtp::request_uri_not_seen"
 
 
@@ -83,6 +83,8 @@ class ResponseSide(Side):
         text = chomp(line)
         if reads_as_body(text):
             return self._line_as_body(line, text)
+        if self.current.continued:
+            self.current.response.raw_headers += line  # libhtp's raw header goes on over the next status line
         self._parse_line(text)
         self.connection.response_line_done(self.current)
         self.advance(Progress.HEADERS)
@@ -125,7 +127,10 @@ class ResponseSide(Side):
         assert found is not None
         protocol, status = found.groups()
         buffers = exchange.transaction.buffers[1]
+        if not status:
+            self.flag("response_invalid_status")
         if not protocol:
+            self.flag("response_invalid_protocol")
             return
         buffers["http.protocol"] = protocol
         response.version = version_of(protocol)
@@ -151,21 +156,22 @@ class ResponseSide(Side):
                 return self._header_incomplete(start)
             if line == b"":
                 continue
-            start = self.pos
-            message.raw_headers += line
+            before, start = start, self.pos
+            message.raw_headers += self.data[before:start]
             if is_terminator(line, line_follows=self._no_lf_follows()):
                 if not self.end_header(message):
                     return Step.FAIL
                 self.state = self.finalize if message.trailing else self.decide_body
+                if message.trailing:
+                    self.connection.trailer_done(self.current, 1)
                 return Step.NEXT
             if not self._header_line(message, chomp(line)):
                 return Step.FAIL
 
     def _header_incomplete(self, start: int) -> Step:
         if self.closed:
-            message = self.current.response
             self.pos = len(self.data)
-            self.end_header(message)
+            self.held = None
             self.state = self.finalize
             return Step.NEXT
         self.pos = start
@@ -208,11 +214,13 @@ class ResponseSide(Side):
         return self.pos < len(self.data) and self.data[self.pos : self.pos + 1] != b"\n"
 
     def _header_line(self, message: Message, line: bytes) -> bool:
-        if line[:1] not in {b" ", b"\t", b"\0"} or not line:
+        if line and line[:1] not in {b" ", b"\t", b"\0"}:
             if not self.end_header(message):
                 return False
             self.held = line
             return True
+        if not line and not self.end_header(message):  # "\r\r\n": neither the end nor a continuation
+            return False
         if self.held is None:
             self.flag("invalid_response_field_folding")
             self.held = line.lstrip(b" \t\0")
@@ -270,7 +278,6 @@ class ResponseSide(Side):
             self.flag("100_continue_already_seen")
         self.current.continued = True
         message.headers.clear()
-        message.raw_headers.clear()
         self.advance(Progress.LINE)
         self.state = self.read_line
         return Step.NEXT
@@ -279,7 +286,7 @@ class ResponseSide(Side):
         chunked = transfer is not None and b"chunked" in transfer.replace(b"\0", b"").lower()
         if chunked:
             assert transfer is not None
-            if transfer.replace(b"\0", b"").lower() != b"chunked":
+            if transfer.lower() != b"chunked":
                 self.flag("response_abnormal_transfer_encoding")
             if message.version < Version.V1_1:
                 self.flag("response_chunked_old_proto")
@@ -291,6 +298,7 @@ class ResponseSide(Side):
         kind = (message.headers.get(b"content-type") or b"").lower()
         if kind.partition(b";")[0].strip(SPACES).startswith(b"multipart/byteranges"):
             self.flag("response_multipart_byteranges")
+            self.current.transaction.buffers[1]["http.content_type"] = message.headers.get(b"content-type")
             return Step.FAIL
         message.coding = "identity"
         self.advance(Progress.BODY)

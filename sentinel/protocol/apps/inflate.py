@@ -116,7 +116,8 @@ class Layer:
         except zlib.error:
             self._pending += _salvage(snapshot, data, room)
             self._decoder = None
-            if not self._pending:
+            if not self._pending or self._restarts:
+                self._pending.clear()
                 raise
             self._note("gzip_decompression_failed")
             self._flush()
