@@ -76,7 +76,7 @@ def test_we_restore_restics_identically(shop, restic, reopen, tmp_path, version)
 
     place = tmp_path / "theirs"
     restic("init", "--repository-version", version, repository=place)
-    restic("backup", shop, "--tag", "a", repository=place)
+    restic("backup", shop, "--tag", "a", repository=place, env={"TZ": "Asia/Tokyo"})
     repository = Repository.open(LocalStore(place), "correct horse")
     assert repository.version == version
     report = restore(repository, find_snapshot(repository, "latest", tags=["a"]), tmp_path / "out")

@@ -18,6 +18,7 @@ from sentinel.backup.repo.crypto import OVERHEAD_BYTES, MasterKey
 from sentinel.backup.repo.index import Index, Location
 from sentinel.backup.repo.keyfile import ScryptCost, find_key, store_key
 from sentinel.backup.repo.pack import BlobType
+from sentinel.backup.repo.treepacks import TreePacks
 from sentinel.backup.store.store import Buffer, Kind, Store
 from sentinel.errors import NoRepositoryError, RepositoryError
 
@@ -36,6 +37,7 @@ class Repository:
         self.key_id = key_id
         self.config = config
         self._index: Index | None = None
+        self._trees = TreePacks(store)
 
     @classmethod
     def create(
@@ -141,21 +143,28 @@ class Repository:
             raise RepositoryError(f"{kind.word} blob {blob_id.hex()[:12]} is not in the index")
         what = f"{kind.word} blob {blob_id.hex()[:12]} in pack {location.pack.hex()[:12]}"
         try:
-            return self._twice(lambda: self._load_blob(location, blob_id), what)
+            return self._twice(lambda: self._load_blob(kind, location, blob_id), what)
         except RepositoryError:
             for other in self.index.find_all(kind, blob_id):
                 if other.pack != location.pack:
-                    return self._twice(lambda place=other: self._load_blob(place, blob_id), what)  # type: ignore[misc]
+                    return self._twice(lambda place=other: self._load_blob(kind, place, blob_id), what)  # type: ignore[misc]
             raise
 
-    def _load_blob(self, location: Location, blob_id: bytes) -> bytes:
+    def _load_blob(self, kind: BlobType, location: Location, blob_id: bytes) -> bytes:
         try:
-            sealed = self.store.load(Kind.DATA, location.pack.hex(), location.offset, location.length)
+            if kind is BlobType.TREE:
+                sealed = self._trees.load(location)
+            else:
+                sealed = self.store.load(Kind.DATA, location.pack.hex(), location.offset, location.length)
         except FileNotFoundError:
             raise RepositoryError("the pack is missing") from None
         except EOFError:
             raise RepositoryError("the pack is shorter than the index says") from None
-        return self.open_blob(blob_id, sealed, location.raw_length)
+        try:
+            return self.open_blob(blob_id, sealed, location.raw_length)
+        except RepositoryError:
+            self._trees.forget(location.pack)
+            raise
 
     def open_blob(self, blob_id: bytes, sealed: Buffer, raw_length: int) -> bytes:
         """Decrypt, decompress, compare with the id."""
