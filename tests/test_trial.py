@@ -45,7 +45,7 @@ def test_explain_shows_fields_decoded_values_and_why(tmp_path):
     assert found.fields["url.original"] == "/%65mpty-basket"
     assert found.decoded["url.original"] == "/empty-basket"
     assert [(rule["rule"], rule["matched"]) for rule in found.tried] == [("Basket emptied", True)]
-    missed = trial.explain(line.replace("empty", "full"), "nginx-access", [file], only="Basket emptied")
+    missed = trial.explain(line.replace("%65mpty", "full"), "nginx-access", [file], only="Basket emptied")
     assert [test["holds"] for test in missed.tried[0]["tests"]] == [False]
 
 

@@ -1,0 +1,41 @@
+"""What the README names exists, and what exists is in the README."""
+
+import re
+from pathlib import Path
+
+import reference
+
+from sentinel.cli import COMMANDS
+from sentinel.errors import SentinelError
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_reference_tables_are_the_codes_own():
+    assert reference.with_tables(README) == README, "run: python tests/reference.py"
+
+
+def test_every_command_is_there_and_no_other():
+    named = set(re.findall(r"sentinel ([a-z][a-z-]+)", README)) - {"is", "was", "writes", "on", "begins"}
+    assert named <= set(COMMANDS)
+    assert set(COMMANDS) <= named
+
+
+def test_every_playbook_is_there():
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        assert f"`{path.stem}`" in README
+
+
+def test_exit_codes():
+    def codes(cls):
+        return {cls.exit_code}.union(*(codes(sub) for sub in cls.__subclasses__()))
+
+    stated = re.search(r"Exit codes: (.*?)\. ", README, re.DOTALL)[1]
+    assert codes(SentinelError) | {0} == {int(code) for code in re.findall(r"\b(\d+) [a-z]", stated)}
+
+
+def test_every_make_target_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z-]+)", README):
+        assert f"\n{target}:" in makefile
