@@ -87,7 +87,8 @@ def _message(kind: int, flags: int, sequence: int, family: int, resource: int, b
 
 def _commit(messages: list[tuple[int, int, bytes]]) -> None:
     """The kernel applies a batch whole or not at all. Only the last message asks for an answer: errors come unasked,
-    and a hundred answers would overflow the socket."""
+    and a hundred answers would overflow the socket.
+    """
     asks = {len(messages): NLM_F_ACK}
     parts = [_message(BATCH_BEGIN, 0, 0, socket.AF_UNSPEC, NFT_SUBSYSTEM, b"")]
     parts += [
