@@ -12,6 +12,7 @@ from sentinel.protocol.apps.http2 import Http2
 from sentinel.protocol.apps.ike import Ike
 from sentinel.protocol.apps.krb5 import Krb5
 from sentinel.protocol.apps.mqtt import Mqtt
+from sentinel.protocol.apps.nfs import Nfs
 from sentinel.protocol.apps.pgsql import Pgsql
 from sentinel.protocol.apps.quic import Quic
 from sentinel.protocol.apps.recognise import TCP
@@ -46,6 +47,7 @@ PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
     "smb": lambda session, _: Smb(session),
     "dcerpc": lambda session, _: Dcerpc(session),
     "quic": lambda session, _: Quic(session),
+    "nfs": lambda session, _: Nfs(session, framed=session.flow.proto == TCP),
     "tftp": lambda session, _: Small(session, "tftp"),
     "ntp": lambda session, _: Small(session, "ntp"),
     "snmp": lambda session, _: Small(session, "snmp"),
