@@ -7,7 +7,7 @@ import io
 import os
 
 import pytest
-from shop import KINDS, SCRATCH
+from shop import SCRATCH
 
 from sentinel.backup import access, history
 from sentinel.backup.archive import BackupOptions, Stream, backup
@@ -43,9 +43,9 @@ DUMPS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_good_backup_is_proved(bench_of, kind) -> None:
-    bench = bench_of(kind)
+def test_a_good_backup_is_proved(bench_of) -> None:
+    """On the other databases: tests/playbook, where each restore playbook runs as its drill."""
+    bench = bench_of("sqlite")
     bench.configure(drill={"queries": [{"query": bench.shop.query, "at_least": 2}]})
     snapshot = bench.run().snapshot
     live, before = bench.shop.rows(), own_sandboxes()
@@ -63,7 +63,7 @@ def test_a_good_backup_is_proved(bench_of, kind) -> None:
     assert [entry.subject for entry in bench.ledger.entries() if entry.action == "backup.drill"] == ["shop"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_an_emptied_dump_is_caught(bench_of, kind) -> None:
     bench = bench_of(kind)
     bench.run()
@@ -77,7 +77,7 @@ def test_an_emptied_dump_is_caught(bench_of, kind) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_truncated_table_in_the_dump_is_caught(bench_of, kind) -> None:
     """The dump is whole, but taken after somebody emptied a table: it does not hold what was recorded."""
     bench = bench_of(kind)

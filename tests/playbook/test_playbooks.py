@@ -74,9 +74,17 @@ def test_executed_in_its_sandbox(ready, name) -> None:
         for path in bench.store.rglob("*")
         if path.is_file() and "locks" not in path.parts
     }
-    outcome = runner(bench).run(Request(name, Mode.SANDBOX, job, parameters))
-    assert outcome.ok, outcome.message
-    ran = {record.step for record in outcome.steps if record.result in {Result.OK, Result.ALREADY}}
+    if name.removeprefix("restore-") in KINDS:  # as the scheduler runs it
+        live = bench.shop.rows()
+        result = bench.drill()
+        assert result.problems == ()
+        assert result.rto_seconds > 0
+        assert bench.shop.rows() == live
+    else:
+        outcome = runner(bench).run(Request(name, Mode.SANDBOX, job, parameters))
+        assert outcome.ok, outcome.message
+    steps = json.loads(bench.state.read("SELECT detail FROM playbook_run")[0]["detail"])["steps"]
+    ran = {record["step"] for record in steps if record["result"] in {Result.OK, Result.ALREADY}}
     real = {step.step for step in book.load(SHIPPED / f"{name}.yml").steps if step.only == "real"}
     assert ran | real == set(book.load(SHIPPED / f"{name}.yml").step_names())
     after = {
@@ -86,7 +94,7 @@ def test_executed_in_its_sandbox(ready, name) -> None:
     }
     assert before == after, "a rehearsal changed the real repository"
     recorded = [entry.subject for entry in bench.ledger.entries() if entry.action == "playbook.step"]
-    assert len(recorded) == len(outcome.steps)
+    assert len(recorded) == len(steps)
 
 
 @pytest.mark.parametrize("name", NAMES)
