@@ -17,8 +17,6 @@ from sentinel.capture.logfile import CHUNK_BYTES, LineCutter
 from sentinel.errors import ProgramError
 
 if TYPE_CHECKING:
-    import subprocess
-
     from sentinel.model import Batch
 
 NAME = "journald"
@@ -36,7 +34,7 @@ class JournalReader:
         self.position: dict[str, Any] | None = {"cursor": cursor} if isinstance(cursor, str) else None
         self._at_end = at_end
         self._program = program
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: process.Child | None = None
         self._pipe = -1
         self._cutter = LineCutter()
         self._retry_at = 0.0

@@ -32,7 +32,8 @@ MOST_GENERATIONS = 1000  # files looked at in one directory; a directory with mo
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A file still to read. `position` is None where nothing of it was read yet; `before` marks the generation
-    before it. A path is good only for the moment: at the next rotation it names another file."""
+    before it. A path is good only for the moment: at the next rotation it names another file.
+    """
 
     path: Path
     position: Position | None = None
@@ -142,7 +143,8 @@ def _last_mark(rotated: Sequence[Path]) -> str:
 
 def _unseen(rotated: Sequence[Path], position: Position) -> int:
     """Index of the first generation that appeared since the position's file was begun. Generations are deleted
-    oldest first: where the one known then is gone, all that are left are newer."""
+    oldest first: where the one known then is gone, all that are left are newer.
+    """
     for i in range(len(rotated) - 1, -1, -1):
         if _marked(rotated[i], position.after):
             return i + 1

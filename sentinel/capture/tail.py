@@ -142,6 +142,6 @@ def _expand(pattern: str) -> list[Path]:
     """The files of a pattern without the rotated generations of others; a plain path also while it is missing."""
     if not glob.has_magic(pattern):
         return [Path(pattern)]
-    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - an absolute pattern
     rotated = {old for path in found for old in generations(path)}
     return [path for path in found if path not in rotated and path.suffix not in ARCHIVES and path.is_file()]

@@ -21,7 +21,7 @@ POLL_SECONDS = 1.0  # a network file system sends no events for what other hosts
 FAST_POLL_SECONDS = 0.2
 
 
-class _Setter(FileSystemEventHandler):
+class _Setter(FileSystemEventHandler):  # type: ignore[misc]  # watchdog has no types we follow
     def __init__(self, event: threading.Event) -> None:
         self._event = event
 

@@ -38,7 +38,9 @@ def rows_of(columns: Columns) -> Iterator[dict[str, Any]]:
     """One mapping per row: ECS name -> text or number."""
     from sentinel.protocol.logs.parser import names
 
-    fields = {name: column.values() for name in names(columns) if (column := columns.column(name)) is not None}
+    fields = {
+        name: column.values() for name in names(columns) if (column := columns.column(name)) is not None
+    }
     parsed = columns.parsed
     for i in range(columns.rows):
         if parsed is not None and not parsed[i]:

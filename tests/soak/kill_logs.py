@@ -134,7 +134,9 @@ def _announce(directory: Path, state: State) -> None:
 def start(directory: Path) -> subprocess.Popen[bytes]:
     (directory / "ready").unlink(missing_ok=True)
     running = subprocess.Popen([sys.executable, __file__, "--child", str(directory)])
-    while not (directory / "ready").exists() and running.poll() is None:
+    while not (directory / "ready").exists():
+        if running.poll() is not None:
+            raise RuntimeError(f"the log plane did not start: exit status {running.returncode}")
         time.sleep(0.01)
     return running
 
@@ -187,7 +189,7 @@ def soak(directory: Path, kills: int, seed: int) -> Result:
 def _settle(directory: Path, planted: set[str]) -> None:
     """Until all were found, or nothing new came for a while."""
     quiet_since, last = time.monotonic(), 0
-    while time.monotonic() - quiet_since < 5:
+    while time.monotonic() - quiet_since < 20:
         found = sum(alerts(directory).values())
         if found != last:
             quiet_since, last = time.monotonic(), found
@@ -197,7 +199,9 @@ def _settle(directory: Path, planted: set[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--child", type=Path)
