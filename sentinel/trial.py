@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sentinel.detect.sigma.read import Examples, Loaded
-    from sentinel.detect.sigma.tree import Correlation, Heading, Node, Rule
+    from sentinel.detect.sigma.engine import LogEngine
+    from sentinel.detect.sigma.read import Examples
+    from sentinel.detect.sigma.tree import Heading, Node
     from sentinel.detect.sigma.values import View
     from sentinel.model import Columns
 
@@ -58,55 +59,39 @@ def _lines(example: str, log_format: str) -> tuple[list[str], str]:
 
 def examples(paths: Iterable[Path]) -> tuple[int, list[Problem]]:
     """How many examples were tried, and where a rule's own examples disagree with it."""
+    from sentinel.detect.sigma.engine import LogEngine
     from sentinel.detect.sigma.read import read
+    from sentinel.pipeline import cache_folder
 
     loaded = read(paths)
     problems = list(loaded.problems)
+    engine = LogEngine(loaded.rules, loaded.correlations, cache_folder())
     tried = 0
     for heading in (*loaded.rules, *loaded.correlations):
         own = loaded.examples.get(heading.id)
-        if own is None:
-            continue
-        tried += len(own.match) + len(own.miss)
-        problems += _try(loaded, heading, own)
+        if own is not None:
+            tried += len(own.match) + len(own.miss)
+            problems += _try(engine, heading, own)
     return tried, problems
 
 
-def _try(loaded: Loaded, heading: Heading, own: Examples) -> Iterator[Problem]:
+def _try(engine: LogEngine, heading: Heading, own: Examples) -> Iterator[Problem]:
     for wanted, texts in ((True, own.match), (False, own.miss)):
         for text in texts:
-            if raises(loaded, heading, text, own.format) != wanted:
+            lines, log_format = _lines(text, own.format)
+            if raises(engine, heading, columns_of(lines, log_format)) != wanted:
                 word = "does not raise" if wanted else "raises"
-                yield Problem(
-                    heading.path, heading.line, f"{heading.title}: {word} its example {text.strip()[:200]!r}"
-                )
+                message = f"{heading.title}: {word} its example {text.strip()[:200]!r}"
+                yield Problem(heading.path, heading.line, message)
 
 
-def raises(loaded: Loaded, heading: Heading, example: str, log_format: str) -> bool:
-    from sentinel.detect.sigma.engine import LogEngine
-
-    lines, log_format = _lines(example, log_format)
-    rules, correlations = _needed(loaded, heading)
-    silent = [(item, item.silent) for item in (*rules, *correlations)]
-    heading.silent = False
+def raises(engine: LogEngine, heading: Heading, columns: Columns) -> bool:
+    """Whether the rule alone matches these lines, or its correlation is satisfied by them, silent or not."""
+    was, heading.silent = heading.silent, False
     try:
-        alerts = LogEngine(rules, correlations).scan(columns_of(lines, log_format))
+        return any(alert.rule_id == heading.id for alert in engine.fresh().scan(columns))
     finally:
-        for item, was in silent:
-            item.silent = was
-    return any(alert.rule_id == heading.id for alert in alerts)
-
-
-def _needed(loaded: Loaded, heading: Heading) -> tuple[list[Rule], list[Correlation]]:
-    """The rule or correlation with all it refers to."""
-    from sentinel.detect.sigma.tree import Correlation
-
-    wanted: list[Heading] = [heading]
-    for item in wanted:
-        if isinstance(item, Correlation):
-            wanted.extend(rule for rule in item.rules if rule not in wanted)
-    rules = [rule for rule in loaded.rules if rule in wanted]
-    return rules, [item for item in loaded.correlations if item in wanted]
+        heading.silent = was
 
 
 @dataclass(slots=True)
@@ -135,12 +120,13 @@ def explain(line: str, log_format: str, paths: Iterable[Path], only: str = "") -
     from sentinel.detect.sigma.engine import LogEngine
     from sentinel.detect.sigma.read import read
     from sentinel.detect.sigma.values import View
+    from sentinel.pipeline import cache_folder
 
     loaded = read(paths)
     columns = columns_of([line], log_format)
     view = View(columns)
     mask = columns.mask or bytes
-    engine = LogEngine(loaded.rules, loaded.correlations)
+    engine = LogEngine(loaded.rules, loaded.correlations, cache_folder())
     screen = engine.screen(columns.kind)
     made = Explanation(
         columns.kind, columns.parsed is None or bool(columns.parsed[0]), rules=len(screen.rules)

@@ -38,6 +38,12 @@ class LogEngine:
         self._cache = cache
         self._screens: dict[str, Screen] = {}
 
+    def fresh(self) -> LogEngine:
+        """The same compiled rules with no memory of earlier lines."""
+        other = LogEngine(self.rules, [groups.correlation for groups in self.correlator.groups], self._cache)
+        other._screens = self._screens
+        return other
+
     def screen(self, kind: str) -> Screen:
         found = self._screens.get(kind)
         if found is None:

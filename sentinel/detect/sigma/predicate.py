@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,132 @@
+"""Correlations through whole rule files: grouping, aliases, chains, generate, bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from sentinel.detect.sigma import correlate
+from sentinel.detect.sigma.correlate import Correlator
+from sentinel.detect.sigma.tree import Correlation, Kind, Limit, Rule
+from sentinel.pipeline import replay_logs
+
+BASE = """
+title: Refused
+name: refused
+id: 11111111-0000-4000-8000-000000000001
+logsource: {category: webserver}
+detection: {found: {sc-status: 401}, condition: found}
+---
+title: Admin page
+name: admin
+id: 11111111-0000-4000-8000-000000000002
+logsource: {category: webserver}
+detection: {found: {cs-uri-stem: /admin}, condition: found}
+---
+"""
+LINE = '{} - {} [02/Mar/2026:00:{:02d}:{:02d} +0000] "GET {} HTTP/1.1" {} 5 "-" "x"\n'
+
+
+def line(second, address="198.51.100.7", status=401, path="/login", user="-"):
+    return LINE.format(address, user, second // 60, second % 60, path, status)
+
+
+@pytest.fixture
+def replay(tmp_path):
+    def run(correlation, lines):
+        rules = tmp_path / "rules.yml"
+        rules.write_text(BASE + correlation)
+        log = tmp_path / "access.log"
+        log.write_text("".join(lines))
+        alerts = replay_logs(log, [rules], "nginx-access")
+        return [(a.signature, a.src_ip, a.extra["log"]["line"], a.extra["log"].get("lines")) for a in alerts]
+
+    return run
+
+
+COUNT = """
+title: Many
+name: many
+id: 11111111-0000-4000-8000-000000000003
+correlation: {{type: event_count, rules: [refused], group-by: [c-ip], timespan: 1m, condition: {{gte: 3}}, generate: {}}}
+"""
+
+
+def test_event_count_names_the_address_and_the_lines(replay):
+    lines = [line(0), line(1, "192.0.2.1"), line(2), line(3), line(4)]
+    found = replay(COUNT.format("false"), lines)
+    assert [each for each in found if each[0] != "Admin page"] == [("Many", "198.51.100.7", 4, [1, 3, 4])]
+
+
+def test_generate_lets_the_rule_alert_too(replay):
+    found = replay(COUNT.format("true"), [line(n) for n in range(3)])
+    assert [each[0] for each in found] == ["Refused", "Refused", "Refused", "Many"]
+
+
+def test_events_too_far_apart_do_not_count(replay):
+    assert replay(COUNT.format("false"), [line(n * 59) for n in range(5)]) == []
+
+
+def test_delayed_lines_count_by_their_own_time(replay):
+    assert [each[0] for each in replay(COUNT.format("false"), [line(40), line(300), line(20), line(30)])] == [
+        "Many"
+    ]
+
+
+def test_values_are_counted_once(replay):
+    rule = """
+title: Accounts
+id: 11111111-0000-4000-8000-000000000004
+correlation: {type: value_count, rules: [refused], group-by: [source.ip], timespan: 1m, condition: {gte: 3, field: cs-username}}
+"""
+    assert replay(rule, [line(n, user="anna") for n in range(6)]) == []
+    assert [each[0] for each in replay(rule, [line(n, user=f"u{n}") for n in range(6)])] == ["Accounts"]
+
+
+def test_order_and_aliases(replay):
+    rule = """
+title: Then
+id: 11111111-0000-4000-8000-000000000005
+correlation:
+  type: temporal_ordered
+  rules: [refused, admin]
+  group-by: [who]
+  timespan: 1m
+  aliases: {who: {refused: source.ip, admin: c-ip}}
+"""
+    admin = line(5, status=200, path="/admin")
+    assert [each[0] for each in replay(rule, [line(1), admin])] == ["Then"]
+    assert replay(rule, [admin, line(9)]) == []
+
+
+def test_a_correlation_may_refer_to_a_correlation_whatever_the_order_of_documents(replay):
+    rule = """
+title: Chain
+id: 11111111-0000-4000-8000-000000000006
+correlation: {type: temporal_ordered, rules: [many, admin], group-by: [c-ip], timespan: 5m}
+---
+"""
+    lines = [line(1), line(2), line(3), line(9, status=200, path="/admin")]
+    assert [each[0] for each in replay(rule + COUNT.format("false"), lines)] == ["Chain"]
+
+
+def test_tables_are_bounded_evictions_counted_and_the_one_who_keeps_coming_is_found(monkeypatch):
+    monkeypatch.setattr(correlate, "ONCE", 1_000)
+    monkeypatch.setattr(correlate, "AGAIN", 100)
+    rule = Rule(id="r", title="r")
+    made = Correlation(
+        id="c",
+        title="c",
+        kind=Kind.EVENT_COUNT,
+        rules=[rule],
+        group_by=("source.ip",),
+        timespan_ns=10**15,
+        limits=(Limit("gte", 5),),
+    )
+    correlator = Correlator([made])
+    found = []
+    for number in range(20_000):
+        address = b"attacker" if number % 900 == 0 else b"%d" % number
+        found += correlator.arrive(rule, number, number, number, lambda name, address=address: address)
+    assert {finding.key for finding in found} == {(b"attacker",)}
+    assert correlator.sizes() <= 1_100
+    assert correlator.evicted > 15_000
