@@ -25,6 +25,8 @@ MAX_LINE = 18000
 
 _NOT_TOKEN = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _VERSION = re.compile(rb"\s*HTTP\s*/[\s0]*(\.9|1\.0|1\.1)\s*\Z")
+# A header block without any oddity: token names, no folding, no lone CR, no NUL, CR LF everywhere.
+_CLEAN_BLOCK = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n\0]*\r\n)+\Z")
 _NUMBER = re.compile(rb"\d+")
 _CHUNK = re.compile(rb"[\r\n \t\v\f]*([0-9a-fA-F]*)")
 _CHUNK_LEAD = re.compile(rb"[\r\n \t\v\f]*(?:[0-9a-fA-F]|\Z)")
@@ -96,7 +98,9 @@ class Headers:
     def add(self, name: bytes, value: bytes, flag: Callable[[str], None], side: str) -> bool:
         """False when there are too many fields."""
         # libhtp compares names without NULs, as browsers do.
-        key = name.replace(b"\0", b"").lower()
+        key = name.lower()
+        if b"\0" in key:
+            key = key.replace(b"\0", b"")
         known = self._index.get(key)
         if known is None:
             if len(self.items) > MAX_HEADERS:
@@ -130,6 +134,16 @@ def parse_field(line: bytes, flag: Callable[[str], None], side: str) -> tuple[by
     if not name or stripped != name or _NOT_TOKEN.search(stripped):
         flag(f"{side}_header_invalid")
     return stripped, value.strip(BLANKS)
+
+
+def clean_fields(block: bytes) -> list[tuple[bytes, bytes]] | None:
+    """All fields of a header block at once when nothing about it needs a closer look, else None."""
+    if len(block) > MAX_LINE or _CLEAN_BLOCK.match(block) is None:
+        return None
+    return [
+        (name, value.strip(BLANKS))
+        for name, _, value in (line.partition(b":") for line in block.split(b"\r\n")[:-1])
+    ]
 
 
 @dataclass(slots=True, eq=False)

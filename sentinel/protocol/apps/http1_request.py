@@ -121,6 +121,10 @@ class RequestSide(Side):
 
     def read_headers(self) -> Step:
         message = self.current.request
+        if self.read_clean_headers(message):
+            return self._headers_done(message)
+        if self.failed:
+            return Step.FAIL
         while True:
             if self.closed and self.pos >= len(self.data):
                 self.end_header(message)

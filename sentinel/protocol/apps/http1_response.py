@@ -149,6 +149,11 @@ class ResponseSide(Side):
     # --- headers ------------------------------------------------------------------------------------------------
     def read_headers(self) -> Step:
         message = self.current.response
+        if self.read_clean_headers(message):
+            self.state = self.decide_body
+            return Step.NEXT
+        if self.failed:
+            return Step.FAIL
         start = self.pos  # of the line; CR CR LF and the like make a line longer than one terminator
         while True:
             line = self._header_line_end(start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from sentinel.protocol.apps.http1_message import MAX_LINE, Exchange, Message, Progress, chomp
+from sentinel.protocol.apps.http1_message import MAX_LINE, Exchange, Message, Progress, chomp, clean_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +125,23 @@ class Side:
         line = self.data[self.pos : end + 1]
         self.pos = end + 1
         return line
+
+    def read_clean_headers(self, message: Message) -> bool:
+        """Take a whole and plain header block in one step; most are."""
+        end = self.data.find(b"\r\n\r\n", self.pos)
+        if end < 0 or self.held is not None or message.raw_headers:
+            return False
+        fields = clean_fields(self.data[self.pos : end + 2])
+        if fields is None:
+            return False
+        add = message.headers.add
+        for name, value in fields:
+            if not add(name, value, self.flag, self.side):
+                self.failed = True
+                return False
+        message.raw_headers += self.data[self.pos : end + 4]
+        self.pos = end + 4
+        return True
 
     def skip_line(self) -> bool:
         """Libhtp drops everything up to the LF behind a chunk."""
