@@ -1,5 +1,8 @@
 # `make demo` and `make test` set up everything they need on a fresh Debian 12 (see .ci/setup).
-.PHONY: demo test lint
+# Benches compare with a peer or a limit in the same run; soaks and fuzzing take as long as they are told to.
+.PHONY: demo test lint bench-network bench-logs bench-firewall bench-backup soak soak-logs soak-backup fuzz
+
+PYTHON = .venv/bin/python
 
 demo:
 	@bash .ci/setup demo
@@ -7,8 +10,22 @@ demo:
 
 test:
 	@bash .ci/setup test
-	@.venv/bin/python -m pytest $(ARGS)
+	@$(PYTHON) -m pytest $(ARGS)
 
 lint:
 	@bash .ci/setup test
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+bench-network bench-logs bench-firewall bench-backup bench-idle: bench-%:
+	@bash .ci/setup bench
+	@$(PYTHON) tests/bench/bench_$*.py $(ARGS)
+
+soak: soak-logs soak-backup
+
+soak-logs soak-backup: soak-%:
+	@bash .ci/setup test
+	@$(PYTHON) tests/soak/kill_$*.py $(ARGS)
+
+fuzz:
+	@bash .ci/setup fuzz
+	@$(PYTHON) tests/fuzz/fuzz_apps.py $(ARGS)
