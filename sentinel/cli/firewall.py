@@ -340,15 +340,24 @@ def _directory(config: Path, given: Path | None) -> Path:
 
 
 def _state(config: Path, given: Path | None) -> State:
+    from sentinel.firewall import versions
     from sentinel.state import State
 
-    return State(_directory(config, given))
+    state = State(_directory(config, given))
+    versions.hand_over(state.path.parent)
+    return state
 
 
 def _ledger(config: Path, given: Path | None) -> Ledger:
+    from sentinel.firewall import versions
     from sentinel.ledger import Ledger
 
-    return Ledger(_directory(config, given), actor=_author())
+    directory = _directory(config, given)
+    ledger = Ledger(directory, actor=_author())
+    if directory.is_dir():
+        ledger.path.touch(mode=0o640)
+        versions.hand_over(directory)
+    return ledger
 
 
 def _policy_path(config: Path, given: Path | None) -> Path:

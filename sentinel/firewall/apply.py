@@ -78,6 +78,8 @@ def apply(
         try:
             if confirm is not Confirm.NOW:
                 _save_way_back(state)
+                deadline = time.time_ns() + int(confirm_seconds * NANOSECONDS)
+                state.save_checkpoint(versions.PENDING_KEY, {"version": version.number, "deadline": deadline})
                 watchdog.arm(state, version, confirm_seconds)
             install(state, compiled)
         except SentinelError as error:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WAKE_SECONDS = 0.25  # how soon a stop is noticed
 NAMES_SECONDS = 1.0
+OVERDUE_SECONDS = 2.0
 FULL_EVERY = 10  # of the periodic compares one reads all elements, the others the structure
 
 
@@ -82,16 +83,24 @@ class FirewallComponent:
         )
 
     def _watch(self, events: netlink.Events, stop: threading.Event) -> None:
-        due, round_number = 0.0, 0
+        due, look, round_number = 0.0, 0.0, 0
         while not stop.is_set():
             select.select([events], [], [], WAKE_SECONDS)
             burst = events.read()
             if burst:
                 self._keeper.check(burst)
+            if time.monotonic() >= look:
+                self._take_back_overdue()
+                look = time.monotonic() + OVERDUE_SECONDS
             if time.monotonic() >= due:
                 self._keeper.check(None if round_number % FULL_EVERY == 0 else netlink.Burst())
                 round_number += 1
                 due = time.monotonic() + self._settings.compare_seconds
+
+    def _take_back_overdue(self) -> None:
+        number = versions.overdue(self._state, time.time_ns())
+        if number is not None:
+            apply.roll_back_pending(self._state, self._ledger, number, "not confirmed in time")
 
     def status(self) -> dict[str, Any]:
         """What `sentinel status` shows; also keeps the gauge of live bans fresh."""

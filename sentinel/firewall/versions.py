@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import fcntl
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ LISTING_KEY = "firewall.listing"
 FOLDER = "firewall"
 LOCK_FILE = "lock"
 KEPT_VERSIONS = 100
+GRACE_NANOSECONDS = 5_000_000_000  # the watchdog goes first
 
 
 class Standing(enum.Enum):
@@ -62,6 +64,30 @@ def locked(state: State) -> Iterator[None]:
     with (folder(state) / LOCK_FILE).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+        hand_over(state.path.parent)
+
+
+def hand_over(directory: Path) -> None:
+    """What root's commands create belongs to the state directory's owner, or the daemon could not write it later.
+
+    SQLite gives its side files the owner of the database by itself.
+    """
+    owner = directory.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    place = directory / FOLDER
+    for path in (*directory.glob("*.db"), *directory.glob("*.jsonl"), place, *place.glob("*")):
+        if path.exists() and path.stat().st_uid != owner.st_uid:
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def overdue(state: State, now: int) -> int | None:
+    """A pending version whose deadline went by: its watchdog must have died with its control group."""
+    deadline = state.checkpoint(PENDING_KEY)
+    pending = find(state, Standing.PENDING) if deadline else None
+    if pending and pending.number == deadline["version"] and deadline["deadline"] + GRACE_NANOSECONDS < now:
+        return pending.number
+    return None
 
 
 _HISTORY = (

@@ -1,7 +1,8 @@
 """The rollback, armed before the kernel changes and outside the process that changes it.
 
-Where systemd runs and we are in its network namespace: a transient timer. Otherwise a process of its own session
-(double fork, `sentinel.firewall.watchdog`), which also works inside a namespace and survives kill -9 of its parents.
+Where systemd runs, we are root and in its network namespace: a transient timer. Otherwise a process of its own session
+(double fork, `sentinel.firewall.watchdog`), which also works inside a namespace and survives kill -9 of its parents;
+where it dies with its unit's control group, the component takes overdue versions back when it starts again.
 At the deadline it looks whether its version is still pending; if so it puts the previous state back. When the state
 cannot be read it falls back to the script written while arming: rather a stale ruleset than a lock-out.
 """
@@ -41,7 +42,7 @@ def arm(state: State, version: Version, seconds: float) -> None:
         str(state.path.parent),
         str(version.number),
     ]
-    if _systemd_is_ours():
+    if _systemd_is_ours() and os.geteuid() == 0:  # others may not start units
         _arm_timer([*command, "0"], version, seconds)
     else:
         _arm_process([*command, str(seconds)])

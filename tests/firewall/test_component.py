@@ -4,7 +4,7 @@ import firewall_trials
 import pytest
 
 from sentinel.errors import InvalidInputError
-from sentinel.firewall import kernel, names, versions
+from sentinel.firewall import apply, kernel, names, versions, watchdog
 from sentinel.firewall.settings import FirewallSettings
 
 pytestmark = pytest.mark.netns
@@ -47,3 +47,17 @@ def test_answers_reach_the_kernel(shop, monkeypatch):
     assert firewall_trials.wait_for(lambda: len(kernel.elements("outbound_1_to_4")) == 2, 5)
     running.stop()
     assert versions.find(shop.state, versions.Standing.CURRENT).number == 1
+
+
+def test_takes_back_what_a_dead_watchdog_left(shop, monkeypatch):
+    """The watchdog died with its unit's control group; the daemon that starts again does its work."""
+    apply.apply(
+        shop.policy("inbound: [{allow: tcp/80}]\n"), shop.state, shop.ledger, confirm=apply.Confirm.NOW
+    )
+    monkeypatch.setattr(watchdog, "arm", lambda *_: None)
+    path = shop.policy("inbound: [{allow: tcp/443}]\n", "two.yml")
+    apply.apply(path, shop.state, shop.ledger, confirm=apply.Confirm.WAIT, confirm_seconds=-10)
+    running = firewall_trials.Running(shop, FirewallSettings(policy=path, enforce=True))
+    assert firewall_trials.wait_for(lambda: "tcp dport 80" in kernel.listing(), 5)
+    running.stop()
+    assert versions.history(shop.state)[0].standing is versions.Standing.ROLLED_BACK

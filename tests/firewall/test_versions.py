@@ -1,6 +1,8 @@
 """The order of versions and their states."""
 
+import os
 import threading
+import time
 
 import pytest
 
@@ -56,3 +58,28 @@ def test_one_change_at_a_time(state):
         order.append("first")
     thread.join()
     assert order == ["first", "other"]
+
+
+def test_what_root_makes_belongs_to_the_daemon(state):
+    directory = state.path.parent
+    os.chown(directory, 65534, 65534)
+    (directory / "ledger.jsonl").touch()
+    with versions.locked(state):
+        (versions.folder(state) / "installed.nft").write_text("x")
+    owners = {
+        path.name: path.stat().st_uid for path in (*directory.glob("*"), *(directory / "firewall").glob("*"))
+    }
+    assert {owners[name] for name in ("state.db", "ledger.jsonl", "firewall", "lock", "installed.nft")} == {
+        65534
+    }
+
+
+def test_overdue(state):
+    pending = add(state)
+    now = time.time_ns()
+    assert versions.overdue(state, now) is None
+    state.save_checkpoint(versions.PENDING_KEY, {"version": pending.number, "deadline": now})
+    assert versions.overdue(state, now) is None
+    assert versions.overdue(state, now + versions.GRACE_NANOSECONDS + 1) == pending.number
+    versions.mark(state, {pending.number: Standing.CURRENT})
+    assert versions.overdue(state, now + versions.GRACE_NANOSECONDS + 1) is None
