@@ -19,6 +19,7 @@ from sentinel.backup.settings import BackupSettings
 from sentinel.capture.settings import InterfaceSettings, LogFile
 from sentinel.detect.settings import DetectSettings
 from sentinel.firewall.settings import BanSettings, FirewallSettings
+from sentinel.protocol.derive.settings import DeriveSettings
 from sentinel.protocol.settings import ProtocolSettings
 from sentinel.yamlfile import Settings
 
@@ -29,10 +30,14 @@ class NetworkSettings(InterfaceSettings, DetectSettings, ProtocolSettings):
     """`network:` live capture, its rules and its bounds."""
 
 
-class LogsSettings(Settings):
-    """`logs:` followed files and the Sigma rules they are matched with."""
+class LogsSettings(DeriveSettings):
+    """`logs:` followed files, the Sigma rules they are matched with, the shop's vocabulary.
+
+    `placeholders` are the values of `%name%` in rules that use Sigma's `|expand`.
+    """
 
     rules: list[str] = []
+    placeholders: dict[str, list[str]] = {}
     files: list[LogFile] = []
 
 

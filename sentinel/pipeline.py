@@ -223,12 +223,14 @@ def cache_folder() -> Path:
 # --- logs -------------------------------------------------------------------------------------------------------
 
 
-def log_engine(rules: Iterable[Path], *, cache: Path | None = None) -> LogEngine:
+def log_engine(
+    rules: Iterable[Path], *, cache: Path | None = None, placeholders: Mapping[str, list[str]] | None = None
+) -> LogEngine:
     """The Sigma rules of these files and folders; every problem at once."""
     from sentinel.detect.sigma.engine import LogEngine
     from sentinel.detect.sigma.read import read
 
-    loaded = read(rules)
+    loaded = read(rules, placeholders)
     if loaded.problems:
         raise InvalidInputError(loaded.problems)
     return LogEngine(loaded.rules, loaded.correlations, cache)
@@ -300,13 +302,15 @@ class LogWatch:
         from sentinel.protocol.derive.attach import Derivation
 
         started = time.monotonic()
-        engine = log_engine(map(Path, settings.rules), cache=cache_folder())
+        engine = log_engine(
+            map(Path, settings.rules), cache=cache_folder(), placeholders=settings.placeholders
+        )
         metrics.rules_loaded.set(len(engine.rules), plane="logs")
         metrics.rules_failed.set(
             0, plane="logs"
         )  # one bad log rule stops the load: the old rules stay in force
         metrics.rules_load_seconds.set(time.monotonic() - started, plane="logs")
-        return _LogPlan(settings, engine, Derivation())
+        return _LogPlan(settings, engine, Derivation.of(settings))
 
     def _follow(self, plan: _LogPlan, stop: threading.Event) -> None:
         """Until `stop`, or until a reload made another plan."""
