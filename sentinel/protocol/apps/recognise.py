@@ -132,7 +132,7 @@ PROBES: tuple[Probe, ...] = (
 )
 
 # Protocols whose parser must see the client first (Suricata: acceptable data direction).
-CLIENT_FIRST = frozenset({"http", "tls", "dns-never"})
+CLIENT_FIRST = frozenset({"tls"})
 
 
 def _by_side(transport: int, direction: int) -> tuple[Pattern, ...]:

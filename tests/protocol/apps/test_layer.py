@@ -48,10 +48,16 @@ def test_sides_that_disagree(talk):
     assert said.flow.app_proto == "http"
 
 
-def test_http_needs_the_client_first(talk):
-    said = talk().server(OK)
+def test_tls_needs_the_client_first(talk, samples):
+    said = talk(443).server(samples.tls_record(22, samples.server_hello()))
     assert said.events == ["applayer.applayer_wrong_direction_first_data"]
     assert said.flow.app_proto == "failed"
+
+
+def test_http_does_not(talk):
+    said = talk().server(OK).client(GET)
+    assert said.value("http.stat_code", 1) == b"200"
+    assert said.flags == {"unable_to_match_response_to_request"}
 
 
 def test_bytes_behind_an_early_gap_are_parsed_once_the_other_side_told(talk):
