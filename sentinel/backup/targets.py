@@ -106,7 +106,10 @@ def in_sandbox(job: JobSettings, sandbox: Sandbox) -> Target:
 
 def _place(source: Source) -> tuple[object, ...]:
     """What the settings alone say about where data lies; who asks for it makes no difference."""
-    return (source.kind, *(getattr(source, name, None) for name in ("host", "port", "database", "path", "root")))
+    return (
+        source.kind,
+        *(getattr(source, name, None) for name in ("host", "port", "database", "path", "root")),
+    )
 
 
 def require_other(source: Source, target: Source) -> None:
