@@ -5,6 +5,7 @@ Each is (transport, server port, [(direction, bytes), ...]); direction 0 is to t
 
 import gzip
 import struct
+import uuid
 
 TCP, UDP = 6, 17
 
@@ -161,6 +162,7 @@ def pgsql(kind, body):
     return kind + struct.pack(">I", len(body) + 4) + body
 
 
+SERVICE = uuid.UUID("367abb81-9844-35f1-ad32-98f038001003")
 STARTUP = b"\0\3\0\0user\0shop\0database\0shop\0\0"
 
 MAIL = (
@@ -235,6 +237,13 @@ CONVERSATIONS = {
         (1, smb2(9, bytes(16), 3, reply=True)),
         (0, smb2(6, b"\x18\0\0\0\0\0\0\0" + HANDLE, 4)),
         (1, smb2(6, bytes(60), 4, reply=True)),
+    ]),
+    "dcerpc": (TCP, 49152, [
+        (0, rpc_bind(1, SERVICE)), (1, rpc_bind_ack(1)), (0, rpc_request(2, 4, b"stub")), (1, rpc_response(2, b"answer")),
+    ]),
+    "nfs": (TCP, 2049, [
+        (0, b"\x80\0\0\x28" + struct.pack(">6I", 9, 0, 2, 100003, 3, 6) + bytes(16)),
+        (1, b"\x80\0\0\x18" + struct.pack(">3I", 9, 1, 0) + bytes(12)),
     ]),
     "rfb": (TCP, 5900, [
         (1, b"RFB 003.008\n"), (0, b"RFB 003.008\n"), (1, b"\1\1"), (0, b"\1"), (1, bytes(4)), (0, b"\1"),

@@ -8,13 +8,9 @@ the script is of use on any machine. A crash is written to crash-PARSER beside t
 import importlib.util
 import random
 import sys
+import tempfile
 import time
 from pathlib import Path
-
-from sentinel.model import Flow
-from sentinel.protocol.apps import AppLayer
-from sentinel.protocol.apps.parsers import PARSERS
-from sentinel.protocol.apps.session import MAX_FILE_BYTES, MAX_LIVE
 
 HERE = Path(__file__).parent
 DATAGRAMS = {"dns", "sip", "snmp", "krb5", "dhcp", "tftp", "ntp", "ike", "quic"}
@@ -40,6 +36,10 @@ def decode(blob):
 
 
 def run(name, blob):
+    from sentinel.model import Flow
+    from sentinel.protocol.apps import AppLayer
+    from sentinel.protocol.apps.session import MAX_FILE_BYTES, MAX_LIVE
+
     layer = AppLayer({"app-layer.protocols.pgsql.enabled": "yes"})
     datagrams = name in DATAGRAMS
     flow = Flow(1, 17 if datagrams else 6, b"\x0a\0\0\1", b"\x0a\0\0\2", 40000, 40001, 0, 0)
@@ -107,20 +107,26 @@ def plain(name, seconds):
 def guided(name, seconds):
     import atheris
 
-    corpus = HERE / "corpus" / name
-    corpus.mkdir(parents=True, exist_ok=True)
+    corpus = Path(tempfile.mkdtemp(prefix=f"sentinel-fuzz-{name}-"))
     for number, seed in enumerate(seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
-    atheris.instrument_all()
+    with atheris.instrument_imports(include=["sentinel"]):
+        run(name, b"")
     atheris.Setup(
         [sys.argv[0], str(corpus), f"-max_total_time={seconds:.0f}"], lambda blob: attempt(name, blob)
     )
     atheris.Fuzz()
 
 
+def parser_names():
+    from sentinel.protocol.apps.parsers import PARSERS
+
+    return sorted(PARSERS)
+
+
 def main():
     wanted, seconds = sys.argv[1], float(sys.argv[2])
-    names = sorted(PARSERS) if wanted == "all" else [wanted]
+    names = parser_names() if wanted == "all" else [wanted]
     have_atheris = importlib.util.find_spec("atheris") is not None
     for name in names:
         # atheris ends the process when its time is up, so it serves one parser a call.
