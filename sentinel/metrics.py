@@ -317,7 +317,7 @@ class Server:
         handler = server.RequestHandlerClass
         server.RequestHandlerClass = type("PatientHandler", (handler,), {"timeout": CLIENT_SECONDS})
         if isinstance(server.socket, ssl.SSLSocket):
-            server.socket.do_handshake_on_connect = False
+            server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined]
         self.port = int(server.server_address[1])
         self._server, self._thread = server, thread
 
