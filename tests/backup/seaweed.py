@@ -64,6 +64,7 @@ class S3Server:
                 "-master.volumeSizeLimitMB=64",
                 "-volume.max=60",
                 "-s3.port.iceberg=0",
+                "-s3.port.lance=0",  # fixed ports otherwise: two servers could not run side by side
             ],
             stdout=self.log,
             stderr=self.log,
@@ -72,7 +73,7 @@ class S3Server:
         self._wait()
 
     def _wait(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 110  # a loaded machine
         while time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(self.endpoint, timeout=2).close()
@@ -84,6 +85,7 @@ class S3Server:
             if self.process.poll() is not None:
                 break
             time.sleep(0.2)
+        self.close()
         raise RuntimeError((self.folder / "log").read_text()[-3000:])
 
     def _can_write(self):
