@@ -52,6 +52,6 @@ class BanSettings(Settings):
     escalate: list[Duration] = [3_600.0, 86_400.0, 604_800.0]
     budget_per_minute: int = Field(default=60, ge=1)
     aggregate_after: int = Field(
-        8, ge=0, le=256
+        default=8, ge=0, le=256
     )  # banned neighbours in a /24 (IPv6 /48) before all of it; 0 = never
     remember: Duration = 2_592_000.0  # offences older than this no longer escalate
