@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sentinel import metrics
+from sentinel.backup import history
 from sentinel.metrics import Figure
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ HEAD_DIGITS = 12  # 48 bits: exact in Prometheus' float64
 def read(state: State, ledger: Ledger) -> Iterator[Figure]:
     yield from _components(state)
     yield from _ledger(ledger)
+    yield from history.figures(state)
 
 
 def _components(state: State) -> Iterator[Figure]:

@@ -194,26 +194,34 @@ backup_store_bytes = Counter(
     "sentinel_backup_store_bytes_total", "Bytes to and from repository stores.", ("direction",)
 )
 backup_runs = Gauge(
-    "sentinel_backup_runs", "Runs of a job that state remembers, by result.", ("job", "result")
+    "sentinel_backup_runs", "Runs of a job that state remembers, by result.", ("backup_job", "result")
 )
 backup_last_run = Gauge(
-    "sentinel_backup_last_run_timestamp_seconds", "When the newest run of a job began.", ("job",)
+    "sentinel_backup_last_run_timestamp_seconds", "When the newest run of a job began.", ("backup_job",)
 )
 backup_last_result = Gauge(
-    "sentinel_backup_last_run_success", "1 when the newest run of a job ended well.", ("job",)
+    "sentinel_backup_last_run_success", "1 when the newest run of a job ended well.", ("backup_job",)
 )
 backup_last_success = Gauge(
-    "sentinel_backup_last_success_timestamp_seconds", "When a job last wrote a complete snapshot.", ("job",)
+    "sentinel_backup_last_success_timestamp_seconds",
+    "When a job last wrote a complete snapshot.",
+    ("backup_job",),
 )
-backup_seconds = Gauge("sentinel_backup_duration_seconds", "How long the newest run of a job took.", ("job",))
+backup_seconds = Gauge(
+    "sentinel_backup_duration_seconds", "How long the newest run of a job took.", ("backup_job",)
+)
 backup_bytes = Gauge(
-    "sentinel_backup_source_bytes", "Size of the data in the newest complete snapshot.", ("job",)
+    "sentinel_backup_source_bytes", "Size of the data in the newest complete snapshot.", ("backup_job",)
 )
 backup_stored_bytes = Gauge(
-    "sentinel_backup_stored_bytes", "What the newest complete snapshot added to the repository.", ("job",)
+    "sentinel_backup_stored_bytes",
+    "What the newest complete snapshot added to the repository.",
+    ("backup_job",),
 )
-backup_files = Gauge("sentinel_backup_files", "Files in the newest complete snapshot.", ("job",))
-backup_overdue = Gauge("sentinel_backup_overdue", "1 while a scheduled job did not run in time.", ("job",))
+backup_files = Gauge("sentinel_backup_files", "Files in the newest complete snapshot.", ("backup_job",))
+backup_overdue = Gauge(
+    "sentinel_backup_overdue", "1 while a scheduled job did not run in time.", ("backup_job",)
+)
 backup_check_problems = Gauge(
     "sentinel_backup_check_problems", "Problems that the newest scheduled check found.", ("repository",)
 )
@@ -222,26 +230,30 @@ backup_check_time = Gauge(
     "When a repository was last checked on schedule.",
     ("repository",),
 )
-drill_runs = Gauge("sentinel_drill_runs", "Drills that state remembers, by result.", ("job", "result"))
+drill_runs = Gauge("sentinel_drill_runs", "Drills that state remembers, by result.", ("backup_job", "result"))
 drill_last_run = Gauge(
-    "sentinel_drill_last_run_timestamp_seconds", "When the newest drill of a job began.", ("job",)
+    "sentinel_drill_last_run_timestamp_seconds", "When the newest drill of a job began.", ("backup_job",)
 )
 drill_last_result = Gauge(
     "sentinel_drill_last_run_success",
     "1 when the newest drill of a job restored what was recorded.",
-    ("job",),
+    ("backup_job",),
 )
 drill_last_success = Gauge(
-    "sentinel_drill_last_success_timestamp_seconds", "When a drill of a job last succeeded.", ("job",)
+    "sentinel_drill_last_success_timestamp_seconds", "When a drill of a job last succeeded.", ("backup_job",)
 )
 drill_rto_seconds = Gauge(
-    "sentinel_drill_rto_seconds", "Time to restore, measured by the newest good drill.", ("job",)
+    "sentinel_drill_rto_seconds", "Time to restore, measured by the newest good drill.", ("backup_job",)
 )
 drill_rpo_seconds = Gauge(
-    "sentinel_drill_rpo_seconds", "Age of the data that the newest good drill restored.", ("job",)
+    "sentinel_drill_rpo_seconds", "Age of the data that the newest good drill restored.", ("backup_job",)
 )
-drill_bytes = Gauge("sentinel_drill_restored_bytes", "Bytes that the newest good drill restored.", ("job",))
-drill_overdue = Gauge("sentinel_drill_overdue", "1 while a scheduled drill did not run in time.", ("job",))
+drill_bytes = Gauge(
+    "sentinel_drill_restored_bytes", "Bytes that the newest good drill restored.", ("backup_job",)
+)
+drill_overdue = Gauge(
+    "sentinel_drill_overdue", "1 while a scheduled drill did not run in time.", ("backup_job",)
+)
 
 
 def use_directory(directory: Path, process_name: str) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sentinel import metrics
 from sentinel.backup import history, sandbox
 from sentinel.backup.drill import record_missed, run_drill
 from sentinel.backup.jobs import run_job
@@ -96,7 +97,6 @@ class BackupComponent:
     def watch(self, now: datetime | None = None) -> None:
         """Find what is overdue, record missed drills, set the metrics from state."""
         now = now or datetime.now(UTC)
-        late = {}
         for name, job in self.settings.jobs.items():
             job_late = bool(job.schedule and self._overdue(f"job:{name}", name, job.schedule, job.grace, now))
             drill_late = False
@@ -107,8 +107,8 @@ class BackupComponent:
                     due_ns = int(missed.timestamp() * history.NANOSECONDS)
                     record_missed(self.state, self.ledger, name, job.drill.playbook, due_ns)
                     log.error("drill of %s did not run in time", name)
-            late[name] = (job_late, drill_late)
-        history.publish(self.state, self.settings.jobs, late)
+            metrics.backup_overdue.set(job_late, backup_job=name)
+            metrics.drill_overdue.set(drill_late, backup_job=name)
         publish_checks(self.state, self.settings.repositories)
 
     # --- inside ---------------------------------------------------------------------------------------------

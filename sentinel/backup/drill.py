@@ -116,7 +116,6 @@ def record_missed(state: State, ledger: Ledger, job: str, playbook: str, due: in
     history.end_drill(
         state, run, result=history.MISSED, snapshot="", rto_seconds=None, rpo_seconds=None, detail=detail
     )
-    history.publish(state, [job])
     ledger.append("backup.drill", job, result=history.MISSED, playbook=playbook, problems=[problem])
 
 
@@ -228,7 +227,6 @@ def _record(state: State, ledger: Ledger, run: int, result: DrillResult) -> None
         rpo_seconds=result.rpo_seconds,
         detail=result.detail,
     )
-    history.publish(state, [result.job])
     ledger.append(
         "backup.drill",
         result.job,

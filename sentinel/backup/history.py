@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
+from sentinel.metrics import Figure
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sentinel.state import State
 
@@ -133,45 +134,44 @@ def _run(row: sqlite3.Row) -> Run:
 # --- metrics ----------------------------------------------------------------------------------------------------
 
 
-def publish(state: State, jobs: Iterable[str], due: dict[str, tuple[bool, bool]] | None = None) -> None:
-    """Set every gauge about jobs and drills from state. `due`: job -> (backup overdue, drill overdue)."""
-    for job in jobs:
-        _publish_job(state, job)
-        _publish_drill(state, job)
-        job_late, drill_late = (due or {}).get(job, (False, False))
-        metrics.backup_overdue.set(job_late, job=job)
-        metrics.drill_overdue.set(drill_late, job=job)
+def figures(state: State) -> Iterator[Figure]:
+    """Every gauge about jobs and drills, read from state at scrape time: a restart changes none of them."""
+    for row in state.read("SELECT job FROM job_run UNION SELECT job FROM drill_run"):
+        yield from _job_figures(state, row["job"])
+        yield from _drill_figures(state, row["job"])
 
 
-def _publish_job(state: State, job: str) -> None:
+def _job_figures(state: State, job: str) -> Iterator[Figure]:
+    label = {"backup_job": job}
     newest = last(job_runs(state, job, (OK, INCOMPLETE, FAILED, INTERRUPTED), 1))
     if newest:
-        metrics.backup_last_run.set(newest.started / NANOSECONDS, job=job)
-        metrics.backup_last_result.set(newest.result == OK, job=job)
-        metrics.backup_seconds.set(newest.seconds, job=job)
+        yield Figure(metrics.backup_last_run, newest.started / NANOSECONDS, label)
+        yield Figure(metrics.backup_last_result, newest.result == OK, label)
+        yield Figure(metrics.backup_seconds, newest.seconds, label)
     good = last(job_runs(state, job, (OK,), 1))
     if good:
-        metrics.backup_last_success.set((good.finished or good.started) / NANOSECONDS, job=job)
-        metrics.backup_bytes.set(good.detail.get("bytes_total", 0), job=job)
-        metrics.backup_stored_bytes.set(good.detail.get("bytes_stored", 0), job=job)
-        metrics.backup_files.set(good.detail.get("files", 0), job=job)
+        yield Figure(metrics.backup_last_success, (good.finished or good.started) / NANOSECONDS, label)
+        yield Figure(metrics.backup_bytes, good.detail.get("bytes_total", 0), label)
+        yield Figure(metrics.backup_stored_bytes, good.detail.get("bytes_stored", 0), label)
+        yield Figure(metrics.backup_files, good.detail.get("files", 0), label)
     for result in (OK, INCOMPLETE, FAILED):
-        metrics.backup_runs.set(_count(state, "job_run", job, result), job=job, result=result)
+        yield Figure(metrics.backup_runs, _count(state, "job_run", job, result), {**label, "result": result})
 
 
-def _publish_drill(state: State, job: str) -> None:
+def _drill_figures(state: State, job: str) -> Iterator[Figure]:
+    label = {"backup_job": job}
     newest = last(drill_runs(state, job, (OK, FAILED, MISSED, INTERRUPTED), 1))
     if newest:
-        metrics.drill_last_run.set(newest.started / NANOSECONDS, job=job)
-        metrics.drill_last_result.set(newest.result == OK, job=job)
+        yield Figure(metrics.drill_last_run, newest.started / NANOSECONDS, label)
+        yield Figure(metrics.drill_last_result, newest.result == OK, label)
     good = last(drill_runs(state, job, (OK,), 1))
     if good:
-        metrics.drill_last_success.set((good.finished or good.started) / NANOSECONDS, job=job)
-        metrics.drill_rto_seconds.set(good.rto_seconds or 0, job=job)
-        metrics.drill_rpo_seconds.set(good.rpo_seconds or 0, job=job)
-        metrics.drill_bytes.set(good.detail.get("bytes", 0), job=job)
+        yield Figure(metrics.drill_last_success, (good.finished or good.started) / NANOSECONDS, label)
+        yield Figure(metrics.drill_rto_seconds, good.rto_seconds or 0, label)
+        yield Figure(metrics.drill_rpo_seconds, good.rpo_seconds or 0, label)
+        yield Figure(metrics.drill_bytes, good.detail.get("bytes", 0), label)
     for result in (OK, FAILED, MISSED):
-        metrics.drill_runs.set(_count(state, "drill_run", job, result), job=job, result=result)
+        yield Figure(metrics.drill_runs, _count(state, "drill_run", job, result), {**label, "result": result})
 
 
 def _count(state: State, table: str, job: str, result: str) -> int:

@@ -84,7 +84,6 @@ def run_job(
             seconds = time.monotonic() - started
             detail = result.detail | {"message": result.message}
             history.end_job(state, run, result.result, result.snapshot, detail)
-            history.publish(state, [name])
             ledger.append(
                 "backup.run",
                 name,

@@ -83,7 +83,7 @@ DASHBOARDS: tuple[Dashboard, ...] = (
         stat("Version", "Number of the version in force.", "max(sentinel_firewall_version{$I})"),
         stat("Waiting for confirmation", "1 while an apply can still roll itself back.", "max(sentinel_firewall_pending{$I})", good=0),
         stat("Bans in force", "Addresses turned away now.", "sum(sentinel_firewall_bans{$I})"),
-        chart("Decisions about bans", "What became of offenders: banned, never, budget, observed.", ("sum by (outcome) (rate(sentinel_firewall_bans_total{$I}[$__rate_interval]))", "{{outcome}}"), unit="cps"),
+        chart("Decisions about bans", "What became of offenders: banned, never, budget, observed.", ("sum by (outcome) (rate(sentinel_firewall_ban_decisions_total{$I}[$__rate_interval]))", "{{outcome}}"), unit="cps"),
         chart("Drift", "Changes of Sentinel's table by somebody else.", ("increase(sentinel_firewall_drift_total{$I}[1h])", "{{kind}} {{result}}")),
         chart("Repair time, p99", "From noticing a drift to the kernel being right again.", ("histogram_quantile(0.99, sum by (le) (rate(sentinel_firewall_repair_seconds_bucket{$I}[1h])))", "p99"), unit="s"),
         chart("Age of DNS answers", "The oldest answer that the policy relies on.", ("sentinel_firewall_name_age_seconds{$I}", "{{instance}}"), unit="s"),

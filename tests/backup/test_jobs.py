@@ -20,6 +20,7 @@ from sentinel.errors import (
     UsageError,
     WrongPasswordError,
 )
+from sentinel.state import State
 
 
 @pytest.fixture
@@ -233,25 +234,18 @@ class TestPaths:
 
 
 def test_history_survives_and_feeds_the_metrics(bench) -> None:
-    """A new process says what the old one did."""
+    """Figures come from state: what another process did long ago is there."""
     bench.run()
     bench.shop.destroy()
     bench.run()
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom sentinel.state import State\nfrom sentinel.backup import history\n"
-        "history.publish(State(Path(sys.argv[1])), ['shop'])\n"
-        "import prometheus_client\nprint(prometheus_client.generate_latest().decode())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(bench.place / "state")], capture_output=True, text=True, check=True
-    )
+    read = history.figures(State(bench.place / "state"))
+    values = {(f.metric.name, *f.labels.values()): f.value for f in read}
     good, bad = history.job_runs(bench.state, "shop")[::-1]
-    assert 'sentinel_backup_runs{job="shop",result="failed"} 1.0' in done.stdout
-    assert 'sentinel_backup_last_run_success{job="shop"} 0.0' in done.stdout
-    values = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines() if line and line[0] != "#")
-    success = float(values['sentinel_backup_last_success_timestamp_seconds{job="shop"}'])
+    assert values["sentinel_backup_runs", "shop", "failed"] == 1
+    assert values["sentinel_backup_last_run_success", "shop"] == 0
+    success = values["sentinel_backup_last_success_timestamp_seconds", "shop"]
     assert abs(success - good.finished / 1e9) < 1
-    assert float(values['sentinel_backup_last_run_timestamp_seconds{job="shop"}']) >= success
+    assert values["sentinel_backup_last_run_timestamp_seconds", "shop"] >= success
     assert bad.result == "failed"
 
 

@@ -93,8 +93,8 @@ CASES = {
         [("sentinel_firewall_name_age_seconds", "20x30")],
     ),
     "SentinelBanBudget": (
-        [('sentinel_firewall_bans_total{outcome="budget"}', "0x25 1x5")],
-        [('sentinel_firewall_bans_total{outcome="banned"}', "0+1x30")],
+        [('sentinel_firewall_ban_decisions_total{outcome="budget"}', "0x25 1x5")],
+        [('sentinel_firewall_ban_decisions_total{outcome="banned"}', "0+1x30")],
     ),
     "SentinelBackupFailed": (
         [('sentinel_backup_last_run_success{backup_job="shop"}', "0x30")],
