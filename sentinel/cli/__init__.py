@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parse": ("sentinel.cli.parse:parse", "Show how a log is parsed: one JSON object a line."),
     "rules": ("sentinel.cli.rules:app", "Check, list, explain, test and profile rules."),
     "firewall": ("sentinel.cli.firewall:app", "Plan, apply and confirm the policy; bans."),
+    "response": ("sentinel.cli.response:app", "What alerts would ban: a dry run."),
     "backup": ("sentinel.cli.backup:app", "Back up, list, check, restore, prune, drill."),
     "playbook": ("sentinel.cli.playbook:app", "List, show and run restore playbooks."),
     "ledger": ("sentinel.cli.ledger:app", "Show and verify the record of what Sentinel did."),
