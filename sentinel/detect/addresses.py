@@ -32,7 +32,7 @@ class AddressSet(NamedTuple):
 
     def has(self, address: bytes) -> bool:
         ranges = self.four if len(address) == 4 else self.six
-        return _within(ranges, int.from_bytes(address, "big"))
+        return within(ranges, int.from_bytes(address, "big"))
 
 
 class PortSet(NamedTuple):
@@ -43,14 +43,14 @@ class PortSet(NamedTuple):
         return self.ranges == ALL_PORTS
 
     def has(self, port: int) -> bool:
-        return _within(self.ranges, port)
+        return within(self.ranges, port)
 
 
 ANY_ADDRESS = AddressSet(ALL4, ALL6)
 ANY_PORT = PortSet(ALL_PORTS)
 
 
-def _within(ranges: Ranges, value: int) -> bool:
+def within(ranges: Ranges, value: int) -> bool:
     at = bisect_right(ranges, (value, 1 << 129)) - 1
     return at >= 0 and ranges[at][0] <= value <= ranges[at][1]
 

@@ -15,9 +15,11 @@ _LENGTH = re.compile(rb"\r\n(?:[cC]ontent-[lL]ength):[ \t]*(\d{1,12})[ \t]*(?=\r
 # Anything a parser would have to undo or that changes how the message is framed.
 _ODD_HEAD = re.compile(
     rb"(?i)\r\n(?:transfer-encoding|content-encoding|upgrade|expect|[ \t]|content-length[ \t]|content-length:[^\r\n]*[^\d \t\r])"
-    rb"|[^\r]\n|\0"
+    rb"|[^\r]\n|\r[^\n]|\0"
 )
 _ODD_TARGET = re.compile(rb"//|\\|/\.\.?(?:/|\?|$)|%(?:25|00|[uU])")
+_BEGUN = re.compile(rb"[A-Z/0-9.]{1,9}(?: [^\r\n]*\r?)?")  # a first line that goes on
+HEAD_LIMIT = 16_384  # bytes of headers; servers refuse more
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BODILESS = (b"1", b"204", b"304")
 
@@ -30,7 +32,9 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
         first = opening.match(data, at)
         head = data.find(b"\r\n\r\n", at)
         if head < 0:
-            return (found, at) if size - at < 16_384 else None
+            odd = size - at >= HEAD_LIMIT or _ODD_HEAD.search(data, at, size)
+            odd = odd or (first is None and not _BEGUN.fullmatch(data, at))
+            return None if odd else (found, at)
         if first is None or _ODD_HEAD.search(data, at, head + 2):
             return None
         lengths = _LENGTH.findall(data, at, head + 2)

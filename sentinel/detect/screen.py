@@ -3,16 +3,17 @@
 In: all rules in force; then headers of a batch (`rows`) and joined bytes of one direction of a flow (`stream`). Out:
 yes, or how many of the last bytes belong to a message that goes on. One Hyperscan scan looks for the rarest piece of
 every rule (see anchors); a rule whose piece is there must have all its pieces within one message. It may say yes too
-often, never no wrongly: a flow about which it says no is never parsed. Protocols whose rules are about computed
-buffers (TLS, SSH, SMTP ...) are always looked at, recognised by their first bytes.
+often, never no wrongly: a flow about which it says no is never parsed. Only what is plainly HTTP/1, UDP or without data
+can be passed by; every other TCP protocol is parsed, because its rules may be about computed buffers.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from sentinel.detect.addresses import within
 from sentinel.detect.anchors import pieces
+from sentinel.detect.fields import CACHED, Doubts, fields
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
 from sentinel.detect.matcher import literal
 from sentinel.detect.prefilter import Pattern, Prefilter
@@ -29,25 +30,15 @@ if TYPE_CHECKING:
     from sentinel.detect.rule import Rule
 
 CANDIDATE = -1
+Ends = tuple[
+    int, int, int, int, int
+]  # protocol, ports and IPv4 addresses of source and destination (0: IPv6)
 TCP, UDP, DNS_PORT = 6, 17, 53
 KEPT_BYTES = 65_536  # of an unfinished message; a longer one is the parser's
 SCREENED = {"http", "dns"}  # applications whose rules can be told from raw bytes
 UDP_APPLICATIONS = {
     "quic", "sip", "snmp", "krb5", "ike", "dhcp", "tftp", "nfs", "ntp", "enip", "bittorrent-dht", "dcerpc",
 }  # fmt: skip
-# First bytes of a direction that belong to a protocol which is always parsed when there are rules for it.
-_BEGINNINGS: dict[str, re.Pattern[bytes]] = {
-    "tls": re.compile(rb"[\x14-\x17]\x03|[\x80-\xff].\x01[\x00\x03]", re.DOTALL),
-    "ssh": re.compile(rb"SSH-"),
-    "smtp": re.compile(rb"220[ -]|(?i:EHLO|HELO)"),
-    "ftp": re.compile(rb"220[ -]|(?i:USER|PASS|FEAT|AUTH|SYST)"),
-    "smb": re.compile(rb".{4}[\xff\xfe\xfd]SMB", re.DOTALL),
-    "dcerpc": re.compile(rb"\x05\x00", re.DOTALL),
-    "http2": re.compile(rb"PRI \* HTTP/2"),
-    "ftp-data": re.compile(rb"(?!)"),  # recognised by the control connection; its rules have raw pieces
-    "nfs": re.compile(rb"\x80...", re.DOTALL),
-}
-_HTTP_LIKE = re.compile(rb"[A-Za-z]{3,20} \S|HTTP/")
 
 
 class _Anchored(NamedTuple):
@@ -66,11 +57,10 @@ class Screen:
         packet_rules.update(n for numbers in groups.events.values() for n in numbers)
         judged = [rule for n, rule in enumerate(rules) if n not in packet_rules]
         self._scans = {
-            (proto, direction): _Scan(self._anchored(judged, proto, direction), cache)
+            (proto, direction): _Scan(direction, self._anchored(judged, proto, direction), cache)
             for proto in (TCP, UDP)
             for direction in (0, 1)
         }
-        self._unknown = self._always - SCREENED - set(_BEGINNINGS) - UDP_APPLICATIONS
         self._udp = bool(self._always & UDP_APPLICATIONS)
 
     def _anchored(
@@ -95,21 +85,15 @@ class Screen:
     def rows(self, headers: object) -> NDArray[np.bool_]:
         return self._rows.rows(headers)
 
-    def stream(  # noqa: PLR0917 - called once per flow and direction of a batch
-        self, proto: int, sport: int, dport: int, to_server: bool, data: bytes, first: bool
-    ) -> int:
+    def stream(self, ends: Ends, to_server: bool, data: bytes, first: bool) -> int:
         """CANDIDATE, or how many of the last bytes to show again in front of the next ones."""
+        proto, sport, dport = ends[:3]
         scan = self._scans[proto, 0 if to_server else 1]
         if proto == UDP:
             candidate = "dns" in self._always if DNS_PORT in {sport, dport} else self._udp
-            return CANDIDATE if candidate or scan.finds(data, [(0, len(data))], sport, dport) else 0
-        http = (REQUEST if to_server else RESPONSE).match(data) is not None
-        if not http:
-            if (first and self._always_parsed(data)) or DNS_PORT in {sport, dport}:
-                return CANDIDATE
-            if len(data) > KEPT_BYTES:
-                return CANDIDATE if scan.finds(data, None, sport, dport) else KEPT_BYTES // 2
-            return CANDIDATE if scan.finds(data, [(0, len(data))], sport, dport) else len(data)
+            return CANDIDATE if candidate or scan.finds(data, ends) else 0
+        if (REQUEST if to_server else RESPONSE).match(data) is None or DNS_PORT in {sport, dport}:
+            return CANDIDATE
         if "http" in self._always:
             return CANDIDATE
         framed = spans(data, request=to_server)
@@ -117,61 +101,98 @@ class Screen:
             return CANDIDATE
         if to_server and b"%" in data:
             plain = unescaped(data)
-            if plain != data and scan.finds(plain, [(0, len(plain))], sport, dport):
+            if plain != data and scan.finds(plain, ends):
                 return CANDIDATE
-        if scan.finds(data, [*framed[0], (framed[1], len(data))], sport, dport):
+        messages, rest = framed
+        if (REQUEST if to_server else RESPONSE).match(data, rest) is not None:
+            messages.append((rest, len(data)))  # perhaps all that ever comes of it
+        if scan.finds_http(data, messages, ends):
             return CANDIDATE
-        return len(data) - framed[1]
-
-    def _always_parsed(self, data: bytes) -> bool:
-        if self._unknown or _HTTP_LIKE.match(data):
-            return True
-        return any(
-            beginning.match(data) is not None
-            for name, beginning in _BEGINNINGS.items()
-            if name in self._always
-        )
+        return len(data) - rest
 
 
 class _Scan:
     """The anchors of one protocol and direction."""
 
-    def __init__(self, entries: Iterable[tuple[bytes, _Anchored]], cache: Path | None) -> None:
+    def __init__(
+        self, direction: int, entries: Iterable[tuple[bytes, _Anchored]], cache: Path | None
+    ) -> None:
         grouped: dict[bytes, list[_Anchored]] = {}
         for anchor, rule in entries:
             grouped.setdefault(anchor, []).append(rule)
+        self._direction = direction
         self._anchors = list(grouped)
         self._rules = list(grouped.values())
+        self._doubts = Doubts()
+        self._suspects: dict[tuple[int, ...], int] = {}
         patterns = [
             Pattern(literal(anchor), caseless=True, dotall=True, single=True) for anchor in self._anchors
         ]
         self._prefilter = Prefilter.compile(patterns, cache)
 
-    def finds(self, data: bytes, messages: list[tuple[int, int]] | None, sport: int, dport: int) -> bool:
-        """Does one message hold all pieces of a rule? Without `messages` any anchor is enough."""
+    def finds_http(self, data: bytes, messages: list[tuple[int, int]], ends: Ends) -> bool:
+        """May a rule match one of these framed messages, by its pieces and by the fields they stand in?"""
+        hits = self._prefilter.scan(data)[0]
+        if not hits or not messages:
+            return False
+        lower = data.lower()
+        wanted = {
+            id(each.rule): (self._anchors[hit], each)
+            for hit in hits
+            for each in self._rules[hit]
+            if all(piece in lower for piece in each.others)
+            and _about_http(each.rule)
+            and _header_fits(each.rule, ends)
+        }
+        if not wanted:
+            return False
+        suspects = tuple(each.rule for _, each in wanted.values())
+        identity = self._identity(tuple(wanted))
+        for low, high in messages:
+            found = fields(data[low:high], request=self._direction == 0)
+            if found is None:
+                return True
+            for rule in self._doubts.possible(suspects, identity, self._direction, found):
+                anchor, each = wanted[id(rule)]
+                if all(lower.find(piece, low, high) >= 0 for piece in (anchor, *each.others)):
+                    return True
+        return False
+
+    def _identity(self, rules: tuple[int, ...]) -> int:
+        """A small number for a set of rules, for cache keys."""
+        if len(self._suspects) > CACHED:
+            self._suspects.clear()
+            self._doubts = Doubts()
+        return self._suspects.setdefault(rules, len(self._suspects))
+
+    def finds(self, data: bytes, ends: Ends) -> bool:
+        """Do these bytes hold all pieces of a rule?"""
         hits = self._prefilter.scan(data)[0]
         if not hits:
             return False
         lower = data.lower()
-        for hit in hits:
-            anchor = self._anchors[hit]
-            for rule, others in self._rules[hit]:
-                if not _ports_fit(rule, sport, dport):
-                    continue
-                if messages is None:
-                    return True
-                if not all(piece in lower for piece in others):
-                    continue
-                if len(messages) == 1 or _together(lower, messages, (anchor, *others)):
-                    return True
+        return any(
+            _header_fits(each.rule, ends) and all(piece in lower for piece in each.others)
+            for hit in hits
+            for each in self._rules[hit]
+        )
+
+
+def _about_http(rule: Rule) -> bool:
+    return not rule.applications or "http" in rule.applications
+
+
+def _header_fits(rule: Rule, ends: Ends) -> bool:
+    _, sport, dport, source, destination = ends
+    return _one_way(rule, sport, dport, source, destination) or (
+        rule.both_ways and _one_way(rule, dport, sport, destination, source)
+    )
+
+
+def _one_way(rule: Rule, sport: int, dport: int, source: int, destination: int) -> bool:
+    """IPv6 addresses are not looked at here."""
+    if not (rule.source_ports.has(sport) and rule.destination_ports.has(dport)):
         return False
-
-
-def _together(data: bytes, messages: list[tuple[int, int]], wanted: tuple[bytes, ...]) -> bool:
-    return any(all(data.find(piece, low, high) >= 0 for piece in wanted) for low, high in messages)
-
-
-def _ports_fit(rule: Rule, sport: int, dport: int) -> bool:
-    if rule.source_ports.has(sport) and rule.destination_ports.has(dport):
+    if not source and not destination:
         return True
-    return rule.both_ways and rule.source_ports.has(dport) and rule.destination_ports.has(sport)
+    return within(rule.source.four, source) and within(rule.destination.four, destination)

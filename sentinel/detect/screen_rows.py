@@ -23,23 +23,30 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
+_PLAIN = {6, 17}  # what the columnar path handles; all else is looked at packet by packet
+WIDE = 1 << 20  # addresses; a rule about more than that on both sides is asked by itself
+
+
+def _width(ranges: Ranges) -> int:
+    return sum(high - low + 1 for low, high in ranges)
+
+
 class RowScreen:
     def __init__(self, packet_rules: Iterable[Rule], ip_only: Iterable[Rule]) -> None:
         self._rules = list(packet_rules)
         self._listed: list[tuple[int, int]] = []
-        self._any_address = False
         for rule in ip_only:
-            narrow = min(rule.source, rule.destination, key=lambda group: sum(b - a for a, b in group.four))
-            if narrow.everything:
-                self._any_address = True
-            self._listed += narrow.four
+            if rule.ip_protocols is not None and not rule.ip_protocols & _PLAIN:
+                continue
+            narrow = min((rule.source.four, rule.destination.four), key=_width)
+            if _width(narrow) > WIDE:
+                self._rules.append(rule)
+            else:
+                self._listed += narrow
         self._bounds = _bounds(tuple(self._listed))
-        self._six = bool(self._listed)
 
     def rows(self, headers: Any) -> Mask:
         count = len(headers.proto)
-        if self._any_address:
-            return np.ones(count, np.bool_)
         found: Mask = np.zeros(count, np.bool_)
         if self._listed:
             found |= _inside(headers.src4, self._bounds) | _inside(headers.dst4, self._bounds)

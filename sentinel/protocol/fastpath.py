@@ -38,6 +38,10 @@ IDLE_SECONDS = 600  # as long as Suricata keeps an established TCP flow
 SWEEP_SECONDS = 10
 
 
+# Protocol, source port, destination port, source and destination address (IPv4 as a number; 0 and 0 for IPv6).
+Ends = tuple[int, int, int, int, int]
+
+
 class Screen(Protocol):
     """What detection offers to this path."""
 
@@ -48,9 +52,7 @@ class Screen(Protocol):
     def rows(self, headers: Headers) -> NDArray[np.bool_]:
         """Rows whose header alone may match a rule."""
 
-    def stream(  # noqa: PLR0917 - called once per flow and direction; positional is measurably faster
-        self, proto: int, sport: int, dport: int, to_server: bool, data: bytes, first: bool
-    ) -> int:
+    def stream(self, ends: Ends, to_server: bool, data: bytes, first: bool) -> int:
         """May a rule match these bytes of a stream or datagram? -1: yes. Else how many of the last ones to show again."""
 
 
@@ -172,17 +174,24 @@ class FastParser:
         return flow
 
     def _candidate(self, flow: Deferred, direction: int, run: Run, found: Headers) -> bool:
-        sport, dport, to_server = int(found.sport[run.row]), int(found.dport[run.row]), direction == 0
+        row, to_server = run.row, direction == 0
         stream = self.screen.stream
+        ends = (
+            flow.proto,
+            int(found.sport[row]),
+            int(found.dport[row]),
+            int(found.src4[row]),
+            int(found.dst4[row]),
+        )
         if flow.proto != TCP:
-            return any(stream(flow.proto, sport, dport, to_server, piece, True) < 0 for piece in run.pieces)
+            return any(stream(ends, to_server, piece, True) < 0 for piece in run.pieces)
         if flow.scanned[direction] >= self._depth:
             return False
         data = run.pieces[0] if len(run.pieces) == 1 else b"".join(run.pieces)
         if not data:
             return False
         joined, first = flow.piece(direction, data)
-        keep = stream(TCP, sport, dport, to_server, joined, first)
+        keep = stream(ends, to_server, joined, first)
         if keep < 0:
             return True
         flow.tails[direction] = joined[-min(keep, OVERLAP_LIMIT) :] if keep else b""

@@ -25,7 +25,7 @@ class Words:
     def rows(self, headers):
         return (headers.tcp_flags == self.flagged) & (self.flagged > 0)
 
-    def stream(self, proto, sport, dport, to_server, data, first):
+    def stream(self, ends, to_server, data, first):
         self.scanned += len(data)
         return -1 if self.word in data else len(self.word) - 1
 

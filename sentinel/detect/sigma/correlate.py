@@ -11,7 +11,6 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sentinel import metrics
 from sentinel.detect.sigma.predicate import number_of
 from sentinel.detect.sigma.tree import Kind
 from sentinel.detect.sigma.window import Watch, Window
@@ -104,14 +103,12 @@ class Groups:
         if len(self.once) >= ONCE:
             del self.once[next(iter(self.once))]
             self.evicted += 1
-            metrics.correlation_evictions.inc()
         self.once[key] = event
 
     def _bound(self) -> None:
         if len(self.again) > AGAIN:
             self.again.popitem(last=False)
             self.evicted += 1
-            metrics.correlation_evictions.inc()
 
 
 def _needs_two(correlation: Correlation) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from sentinel import metrics
 from sentinel.detect.sigma.alert import Describer
 from sentinel.detect.sigma.correlate import Correlator
 from sentinel.detect.sigma.evaluate import arranged, evaluate
@@ -36,6 +37,7 @@ class LogEngine:
             rule.condition = arranged(rule.condition)
         self.correlator = Correlator(correlations)
         self._cache = cache
+        self._evicted = 0
         self._screens: dict[str, Screen] = {}
 
     def fresh(self) -> LogEngine:
@@ -66,8 +68,16 @@ class LogEngine:
                 for row in rows.tolist():
                     events[row].append(rule)
         alerts.extend(self._correlate(view, events, describer))
+        self._count_evictions()
         alerts.sort(key=lambda item: item[0])
         return [alert for _, alert in alerts]
+
+    def _count_evictions(self) -> None:
+        """Once a batch: a counter shared between processes costs more than an eviction."""
+        evicted = self.correlator.evicted
+        if evicted > self._evicted:
+            metrics.correlation_evictions.inc(evicted - self._evicted)
+            self._evicted = evicted
 
     def matches(self, view: View) -> list[tuple[Rule, Rows]]:
         """Every rule with the rows it matches."""

@@ -1,0 +1,132 @@
+"""Fields of a plain HTTP/1 message, enough to say that a rule cannot match it.
+
+In: one framed message whose raw form is its normal form (see framing). Out: the values rules' buffers would have, by
+name; None when a header stands twice, because only the parser knows how such are joined. `Doubts` keeps, for the values
+that repeat from message to message (method, agent, header names ...), which rules they leave possible.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentinel.detect.rule import Content
+from sentinel.detect.verify import holds
+from sentinel.detect.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sentinel.detect.rule import Match, Part, Rule
+
+CACHED = 20_000  # verdicts; then the cache starts anew
+_HEADERS = {
+    b"user-agent": "http.user_agent",
+    b"host": "http.host",
+    b"referer": "http.referer",
+    b"accept": "http.accept",
+    b"accept-language": "http.accept_lang",
+    b"accept-encoding": "http.accept_enc",
+    b"connection": "http.connection",
+    b"content-type": "http.content_type",
+    b"content-length": "http.content_len",
+    b"server": "http.server",
+    b"location": "http.location",
+}
+# Values that many messages share; the others are judged message by message.
+STEADY = (
+    "http.method", "http.protocol", "http.host", "http.user_agent", "http.accept", "http.accept_lang", "http.accept_enc",
+    "http.connection", "http.content_type", "http.header_names", "http.stat_code", "http.server",
+)  # fmt: skip
+_STEADY = frozenset(STEADY)
+_APPROXIMATE = {"http.header", "http.header.raw"}
+_JUDGED = (
+    _STEADY
+    | _APPROXIMATE
+    | {
+        "http.uri",
+        "http.uri.raw",
+        "http.referer",
+        "http.content_len",
+        "http.location",
+        "http.request_body",
+    }
+)
+
+
+def fields(message: bytes, *, request: bool) -> dict[str, bytes] | None:
+    head, _, body = message.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    first = lines[0].split(b" ", 2)
+    found: dict[str, bytes] = {}
+    if request:
+        found["http.method"], found["http.uri"], found["http.protocol"] = first
+        found["http.uri.raw"] = first[1]
+        if body:
+            found["http.request_body"] = body
+    else:
+        found["http.protocol"], found["http.stat_code"] = first[0], first[1]
+    names = []
+    for line in lines[1:]:
+        name, _, value = line.partition(b":")
+        names.append(name)
+        buffer = _HEADERS.get(name.lower())
+        if buffer is not None:
+            if buffer in found:
+                return None
+            found[buffer] = value.strip(b" \t")
+    if "http.host" in found:
+        found["http.host"] = found["http.host"].lower().rsplit(b":", 1)[0]
+    found["http.header.raw"] = head[len(lines[0]) + 2 :] + b"\r\n\r\n"
+    # With the cookie, which Suricata leaves out: contents that must be there may stand in more than the buffer.
+    found["http.header"] = b"".join(
+        name + b": " + value.strip(b" \t") + b"\r\n"
+        for name, _, value in (line.partition(b":") for line in lines[1:])
+    )
+    found["http.header_names"] = b"\r\n" + b"\r\n".join(names) + b"\r\n\r\n"
+    return found
+
+
+class Doubts:
+    """Which of some rules a message leaves possible."""
+
+    def __init__(self) -> None:
+        self._steady: dict[tuple[object, ...], tuple[Rule, ...]] = {}
+        self._single: dict[tuple[int, bytes], bool] = {}
+
+    def possible(
+        self, suspects: tuple[Rule, ...], identity: int, direction: int, found: dict[str, bytes]
+    ) -> Sequence[Rule]:
+        """`identity` stands for the suspects."""
+        key = (identity, *(found.get(name) for name in STEADY))
+        left = self._steady.get(key)
+        if left is None:
+            if len(self._steady) >= CACHED:
+                self._steady.clear()
+            left = tuple(rule for rule in suspects if self._fits(rule.parts[direction], found, steady=True))
+            self._steady[key] = left
+        return [rule for rule in left if self._fits(rule.parts[direction], found, steady=False)]
+
+    def _fits(self, parts: tuple[Part, ...], found: dict[str, bytes], *, steady: bool) -> bool:
+        return all(
+            self._holds(part, found.get(part.buffer))
+            for part in parts
+            if part.buffer in _JUDGED and (part.buffer in _STEADY) is steady and not part.transforms
+        )
+
+    def _holds(self, part: Part, value: bytes | None) -> bool:
+        if value is None:
+            return False
+        key = (id(part), value)
+        known = self._single.get(key)
+        if known is None:
+            if len(self._single) >= CACHED:
+                self._single.clear()
+            test = _contains if part.buffer in _APPROXIMATE else holds
+            known = self._single[key] = test(part.matches, View(value))
+        return known
+
+
+def _contains(matches: tuple[Match, ...], view: View) -> bool:
+    """Only what must be there, wherever."""
+    wanted = (match for match in matches if isinstance(match, Content) and not match.negated)
+    return all(match.pattern in (view.lower if match.nocase else view.data) for match in wanted)
