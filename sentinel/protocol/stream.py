@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sentinel.protocol import checks, closing, established, handshake
+from sentinel.protocol import checks, closing, established, handshake, handshake_end
 from sentinel.protocol.checks import length
 from sentinel.protocol.closing import sides
 from sentinel.protocol.events import stream as event
@@ -52,7 +52,7 @@ UNLIMITED = frozenset({"smb"})
 
 STATES: dict[State, Callable[[Streams, Packet, Session], bool]] = {
     State.SYN_SENT: handshake.syn_sent,
-    State.SYN_RECV: handshake.syn_received,
+    State.SYN_RECV: handshake_end.syn_received,
     State.ESTABLISHED: established.established,
     State.FIN_WAIT1: closing.fin_wait_1,
     State.FIN_WAIT2: closing.fin_wait_2,
