@@ -45,7 +45,7 @@ class Groups:
 
     correlation: Correlation
     watch: Watch
-    once: dict[Key, tuple[int, object, int]] = field(default_factory=dict)
+    once: OrderedDict[Key, tuple[int, object, int]] = field(default_factory=OrderedDict)
     again: OrderedDict[Key, Window] = field(default_factory=OrderedDict)
     evicted: int = 0
     fields: list[tuple[str, ...]] = field(default_factory=list)  # per referred rule: where group-by stands
@@ -101,7 +101,7 @@ class Groups:
 
     def _remember(self, key: Key, event: tuple[int, object, int]) -> None:
         if len(self.once) >= ONCE:
-            del self.once[next(iter(self.once))]
+            self.once.popitem(last=False)
             self.evicted += 1
         self.once[key] = event
 
