@@ -63,7 +63,8 @@ class Groups:
         return groups
 
     def arrive(self, index: int, time: int, line: int, read: Read) -> tuple[Key, list[int]] | None:
-        key = tuple([read(name) or b"" for name in self.fields[index]])
+        names = self.fields[index]
+        key = (read(names[0]) or b"",) if len(names) == 1 else tuple([read(name) or b"" for name in names])
         if key and not any(key):
             return None  # no such field in this line: there is nobody to group by
         value = self._value(index, read)

@@ -7,6 +7,7 @@ first batch comes. Time is event time; a replay gives the alerts of the live run
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sentinel import metrics
@@ -18,7 +19,7 @@ from sentinel.detect.sigma.screen import Screen
 from sentinel.detect.sigma.values import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from sentinel.detect.sigma.tree import Correlation, Rule
@@ -97,15 +98,12 @@ class LogEngine:
     def _correlate(
         self, view: View, events: dict[int, list[Rule]], describer: Describer
     ) -> Iterable[tuple[int, Alert]]:
-        times, numbers = view.columns.times, view.columns.numbers
-        for row in sorted(events):
-            time, line = int(times[row]), int(numbers[row])
-            read = _reader(view, row)
+        rows = sorted(events)
+        times, numbers = view.columns.times[rows].tolist(), view.columns.numbers[rows].tolist()
+        arrive, value = self.correlator.arrive, view.value
+        for row, time, line in zip(rows, times, numbers, strict=True):
+            read = partial(value, row=row)
             for rule in events[row]:
-                for finding in self.correlator.arrive(rule, row, time, line, read):
+                for finding in arrive(rule, row, time, line, read):
                     if not finding.correlation.silent:
                         yield row, describer.finding(finding)
-
-
-def _reader(view: View, row: int) -> Callable[[str], bytes | None]:
-    return lambda name: view.value(name, row)
