@@ -110,15 +110,20 @@ class Engine:
             candidates.update(groups.events.get(event, ()))
         if packet.version and not packet.invalid:
             candidates.update(groups.by_header.find(packet))
-            if groups.payload is not None and not packet.no_payload_inspect:
-                payload = packet.payload
-                if payload and not packet.pseudo:
-                    candidates |= groups.payload.scan(View(payload))
-                if packet.stream_data:
-                    candidates |= groups.payload.scan(View(packet.stream_data))
+            self._scan_payload(packet, candidates)
         for number in sorted(candidates):
             self._try(number, packet, found)
         return found
+
+    def _scan_payload(self, packet: Packet, candidates: set[int]) -> None:
+        """A fragment has no payload of its own; the datagram it is part of has."""
+        matcher = self._groups.payload(packet.proto)
+        if matcher is None or packet.no_payload_inspect or packet.fragment:
+            return
+        if not packet.pseudo and packet.payload_end > packet.payload_start:
+            candidates |= matcher.scan(View(packet.payload))
+        if packet.stream_data:
+            candidates |= matcher.scan(View(packet.stream_data))
 
     def _try(self, number: int, packet: Packet, found: list[Hit]) -> None:
         if self.costs is None:
@@ -171,7 +176,7 @@ class Engine:
                 return True
             if rule.mode == "stream" or (rule.mode == "reassembled" and packet.stream_added):
                 return False
-        payload = b"" if packet.pseudo else packet.payload
+        payload = b"" if packet.pseudo or packet.fragment else packet.payload
         return bool(payload) and holds(rule.payload, View(payload), scope)
 
     def _scope(self, packet: Packet) -> Scope:

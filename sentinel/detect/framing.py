@@ -32,9 +32,9 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
         first = opening.match(data, at)
         head = data.find(b"\r\n\r\n", at)
         if head < 0:
-            odd = size - at >= HEAD_LIMIT or _ODD_HEAD.search(data, at, size)
-            odd = odd or (first is None and not _BEGUN.fullmatch(data, at))
-            return None if odd else (found, at)
+            begun = first is not None or _BEGUN.fullmatch(data, at) is not None
+            odd = size - at >= HEAD_LIMIT or _ODD_HEAD.search(data, at, size) is not None
+            return (found, at) if begun and not odd else None
         if first is None or _ODD_HEAD.search(data, at, head + 2):
             return None
         lengths = _LENGTH.findall(data, at, head + 2)

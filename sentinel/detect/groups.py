@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str, "tuple[Check, ...]"]  # buffer and its transforms
 ANY_APPLICATION = ""
+PAYLOADS = (6, 17, 1, 58)  # IP protocols with patterns of their own: TCP, UDP, ICMP, ICMPv6
+OTHER = -1
 
 
 class Groups:
@@ -30,13 +32,13 @@ class Groups:
         self.packet: list[int] = []  # looked at for every packet
         self.header_only: list[int] = []  # pkthdr rules: also for packets that cannot be decoded
         self.always: dict[str, tuple[list[int], list[int]]] = {}  # application -> rules of each direction
-        payload: list[tuple[bytes, bool, int]] = []
+        payload: dict[int, list[tuple[bytes, bool, int]]] = {proto: [] for proto in (*PAYLOADS, OTHER)}
         buffers: dict[Key, list[tuple[bytes, bool, int]]] = defaultdict(list)
         for number, rule in enumerate(rules):
             self._place(number, rule, payload, buffers)
         self.by_address = AddressIndex(rules, self.ip_only)
         self.by_header = HeaderIndex(rules, self.packet)
-        self.payload = Matcher(payload, cache) if payload else None
+        self._payload = {proto: Matcher(entries, cache) for proto, entries in payload.items() if entries}
         self.patterns: dict[str, tuple[list[tuple[Key, Matcher]], list[tuple[Key, Matcher]]]] = {}
         matchers = {key: Matcher(entries, cache) for key, entries in buffers.items()}
         for key, matcher in matchers.items():
@@ -47,6 +49,9 @@ class Groups:
                     if reaches:
                         both[direction].append((key, matcher))
 
+    def payload(self, proto: int) -> Matcher | None:
+        return self._payload.get(proto if proto in PAYLOADS else OTHER)
+
     def file_bits(self, number: int, direction: int) -> int:
         """The bits (as transactions keep them) of a rule's parts about files."""
         parts = self.rules[number].parts[direction]
@@ -56,7 +61,7 @@ class Groups:
         self,
         number: int,
         rule: Rule,
-        payload: list[tuple[bytes, bool, int]],
+        payload: dict[int, list[tuple[bytes, bool, int]]],
         buffers: dict[Key, list[tuple[bytes, bool, int]]],
     ) -> None:
         event = next((check.args[0] for check in rule.checks if check.name == "event"), None)
@@ -77,6 +82,8 @@ class Groups:
         elif rule.ip_only:
             self.ip_only.append(number)
         elif fast is not None and fast.buffer == "payload":
-            payload.append((fast.pattern, fast.nocase, number))
+            for proto, entries in payload.items():
+                if rule.ip_protocols is None or proto in rule.ip_protocols:
+                    entries.append((fast.pattern, fast.nocase, number))
         else:
             self.packet.append(number)
