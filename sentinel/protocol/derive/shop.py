@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CACHED = 131_072  # different requests remembered; product pages are many, and come again
 ANY_METHOD = ""
+SIGN = 3  # letters by which a part of a path is known
+_PARTS = re.compile(rb"[/.]")
 # Patterns of common shops, in the order in which they are asked.
 GENERIC: dict[str, list[str]] = {
     "register": ["POST **/register*", "POST **/signup*", "POST **/sign-up*", "POST **/sign_up*", "POST **/users", "POST **/customers", "POST **/account/create*", "POST **/accounts"],
@@ -104,10 +106,14 @@ class Vocabulary:
         if preset not in {"none", "generic"}:
             patterns += _patterns(GENERIC)
         methods = {method for method, _, _ in patterns} | {ANY_METHOD}
+        self._signs = frozenset(_sign(path) for _, path, _ in patterns)
         self._expressions = {method: _compile(patterns, method) for method in methods}
         self.action = lru_cache(CACHED)(self._action)
 
     def _action(self, method: bytes, path: bytes) -> bytes | None:
+        signs = self._signs
+        if b"" not in signs and not any(part[:SIGN] in signs for part in _PARTS.split(path.lower())):
+            return None  # most requests are for pictures and scripts
         expression = self._expressions.get(method.decode("latin-1"), self._expressions[ANY_METHOD])
         found = expression.fullmatch(path)
         return found.lastgroup.partition("_")[0].encode() if found and found.lastgroup else None
@@ -119,6 +125,14 @@ class Vocabulary:
         action = self.action
         pairs = zip(methods.values(), paths.values(), strict=True)
         return Column.of([action(method, path) if method and path else None for method, path in pairs])
+
+
+def _sign(path: str) -> bytes:
+    """The first letters of some part of every path that fits the pattern; empty where there is no such part."""
+    parts = [part for part in re.split(r"[/.]", path.lower()) if part]
+    plain = [part for part in parts if "*" not in part[:SIGN]]
+    chosen = max(plain, key=lambda part: len(part.partition("*")[0]), default="")
+    return chosen.encode()[:SIGN]
 
 
 def _patterns(actions: Mapping[str, Iterable[str]]) -> list[tuple[str, str, str]]:

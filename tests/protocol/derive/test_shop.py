@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sentinel.protocol.derive.attach import Derivation
 from sentinel.protocol.derive.settings import DeriveSettings, ShopSettings
-from sentinel.protocol.derive.shop import PRESETS, Vocabulary
+from sentinel.protocol.derive.shop import PRESETS, Vocabulary, _patterns
 from sentinel.trial import columns_of
 
 OWN = {"coupon": ["POST /kasse/gutschein/*"], "product": ["/ware/**"]}
@@ -46,6 +48,18 @@ def test_a_site_s_own_patterns_come_first():
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_presets_compile(preset):
     assert Vocabulary({}, preset).action(b"GET", b"/no/such/thing.css") is None
+
+
+@given(
+    st.sampled_from([(p, m, path, a) for p in sorted(PRESETS) for m, path, a in _patterns(PRESETS[p])]),
+    st.text("abc", min_size=1, max_size=4),
+)
+def test_every_pattern_is_found_by_its_sign(pattern, word):
+    preset, method, path, _ = pattern
+    target = path.replace("**/", "/").replace("**", word).replace("*", word)
+    target = "/" + target.lstrip("/")
+    vocabulary = Vocabulary({}, preset)
+    assert vocabulary.action((method or "GET").encode(), target.encode()) is not None
 
 
 def test_columns():
