@@ -34,6 +34,7 @@ class Run:
     seq: int
     follows: int
     pieces: list[bytes]
+    torn: bool = False  # segments do not follow each other, and not only because the same bytes came twice
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ def groups(batch: Batch, found: Headers, wanted: NDArray[np.bool_]) -> Iterator[
         return
     rows = rows[np.argsort(found.key[rows], kind="stable")]
     keys, flags = found.key[rows], found.tcp_flags[rows]
-    odd = wanted[rows] | _odd_flags(found, rows) | _out_of_order(found, rows)
+    odd = wanted[rows] | _odd_flags(found, rows)
     edges = _edges(keys[1:] != keys[:-1])
     odd_list = np.logical_or.reduceat(odd, edges[:-1]).tolist()
     closing_list = np.logical_or.reduceat((flags & (FIN | RST)) != 0, edges[:-1]).tolist()
@@ -62,7 +63,9 @@ def groups(batch: Batch, found: Headers, wanted: NDArray[np.bool_]) -> Iterator[
     bounds, ordered = edges.tolist(), rows.tolist()
     for number, key in enumerate(keys[edges[:-1]].tolist()):
         members = ordered[bounds[number] : bounds[number + 1]]
-        yield Group(key, members, odd_list[number], closing_list[number], runs.get(key, []))
+        mine = runs.get(key, [])
+        strange = odd_list[number] or any(run.torn for run in mine)
+        yield Group(key, members, strange, closing_list[number], mine)
 
 
 def _edges(changes: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -90,10 +93,13 @@ def _runs(batch: Batch, found: Headers, rows: NDArray[np.int64]) -> dict[int, li
     data, starts, ends = batch.data, found.payload_start[rows].tolist(), found.payload_end[rows].tolist()
     follows = ((found.seq[rows] + moves) & MASK).tolist()
     seq, key_list, row_list, sides = found.seq[rows].tolist(), keys.tolist(), rows.tolist(), forward.tolist()
+    breaks = _breaks(found, rows, moves, bounds)
     for number in range(len(bounds) - 1):
         low, high = bounds[number], bounds[number + 1]
         pieces = [data[a:b] for a, b in zip(starts[low:high], ends[low:high], strict=True)]
         run = Run(sides[low], row_list[low], seq[low], follows[high - 1], pieces)
+        if breaks[number]:
+            _mend(run, seq[low:high], moves[low:high].tolist())
         result.setdefault(key_list[low], []).append(run)
     return result
 
@@ -110,13 +116,28 @@ def _odd_flags(found: Headers, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return odd
 
 
-def _out_of_order(found: Headers, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Segments that do not begin where the one before them in their direction ended. `rows` are sorted by flow."""
+def _breaks(
+    found: Headers, rows: NDArray[np.int64], moves: NDArray[np.int64], bounds: list[int]
+) -> list[bool]:
+    """Per run: whether some segment does not begin where the one before it ended."""
     bad = np.zeros(len(rows), np.bool_)
-    at, moves = _carrying(found, rows)
-    if len(at) > 1:
-        carrying = rows[at]
-        keys, forward, seq = found.key[carrying], found.forward[carrying], found.seq[carrying]
-        same = (keys[1:] == keys[:-1]) & (forward[1:] == forward[:-1]) & (found.proto[carrying][1:] == TCP)
-        bad[at[1:][same & (seq[1:] != ((seq + moves) & MASK)[:-1])]] = True
-    return bad
+    seq = found.seq[rows]
+    bad[1:] = seq[1:] != ((seq + moves) & MASK)[:-1]
+    bad[bounds[:-1]] = False
+    bad &= found.proto[rows] == TCP
+    broken: list[bool] = np.logical_or.reduceat(bad, bounds[:-1]).tolist()
+    return broken
+
+
+def _mend(run: Run, seqs: list[int], moves: list[int]) -> None:
+    """Leave out segments that only repeat bytes of this run; anything else tears it."""
+    expected, whole = seqs[0], bytearray()
+    for seq, move, piece in zip(seqs, moves, run.pieces, strict=True):
+        back = (expected - seq) & MASK
+        if back == 0:
+            whole += piece
+            expected = (expected + move) & MASK
+        elif not (move == len(piece) <= back <= len(whole) and whole.startswith(piece, len(whole) - back)):
+            run.torn = True
+            return
+    run.pieces, run.follows = [bytes(whole)], expected
