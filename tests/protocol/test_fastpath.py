@@ -83,7 +83,7 @@ def test_only_the_flow_with_a_candidate_is_inspected(rows):
 def test_what_is_unusual_is_inspected():
     odd = {
         "gap": Talk().handshake().send(b"a").send(b"c", seq=500),
-        "again": Talk().handshake().send(b"aa").send(b"aa", seq=101),
+        "again with other bytes": Talk().handshake().send(b"aa").send(b"bb", seq=101),
         "reset with words": Talk().handshake().answer(b"bye", flags=RST | ACK),
         "no flags": Talk().send(b"x", flags=0),
         "second SYN": Talk().handshake().send(flags=SYN, seq=100),
