@@ -48,6 +48,7 @@ class TxState:
     inspected: dict[str, int] = field(default_factory=dict)  # bytes of each body looked at
     views: dict[tuple[int, Key], tuple[Any, list[View]]] = field(default_factory=dict)
     files: int = 0  # seen so far
+    progress: list[Any] = field(default_factory=lambda: [None, None])  # of each direction when last scanned
     moment: int = -1  # the packet that `bodies` belongs to
     bodies: dict[str, View | None] = field(default_factory=dict)
 

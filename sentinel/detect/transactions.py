@@ -81,16 +81,29 @@ class TransactionInspector:
         groups = self._groups
         known = state.flags[direction]
         found: set[int] = {number for number, flags in known.items() if flags != DONE}
+        changed = self._changed(tx, direction, state)
         for protocol in (tx.protocol, ANY_APPLICATION):
             if protocol in groups.always:
                 found.update(groups.always[protocol][direction])
-            for key, matcher in groups.patterns.get(protocol, ((), ()))[direction]:
+            for key, matcher in groups.patterns.get(protocol, ((), ()))[direction] if changed else ():
                 views = self._reader.views(tx, direction, key)
                 if views and state.scanned.get((direction, key)) is not views:
                     state.scanned[direction, key] = views
                     for view in views:
                         found |= matcher.scan(view)
         return {number for number in found if known.get(number) != DONE}
+
+    def _changed(self, tx: Transaction, direction: int, state: TxState) -> bool:
+        """Whether an HTTP transaction has more to show in this direction than last time."""
+        if tx.protocol != "http":
+            return True
+        buffers = tx.buffers[direction]
+        seen = buffers.get("http.request_body_seen"), buffers.get("http.response_body_seen")
+        now = (tx.progress[direction], tx.done[direction], len(buffers), len(tx.files), seen)
+        if tx.files or state.progress[direction] != now:
+            state.progress[direction] = now
+            return True
+        return False
 
     def _judge(
         self, number: int, packet: Packet, tx: Transaction, state: TxState, stream: dict[int, bool]
