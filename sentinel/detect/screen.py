@@ -125,6 +125,7 @@ class _Scan:
         self._rules = list(grouped.values())
         self._doubts = Doubts()
         self._suspects: dict[tuple[int, ...], int] = {}
+        self._headers: dict[Ends, dict[int, bool]] = {}
         patterns = [
             Pattern(literal(anchor), caseless=True, dotall=True, single=True) for anchor in self._anchors
         ]
@@ -136,13 +137,19 @@ class _Scan:
         if not hits or not messages:
             return False
         lower = data.lower()
+        known = self._known(ends)
+
+        def fitting(rule: Rule) -> bool:
+            verdict = known.get(id(rule))
+            if verdict is None:
+                verdict = known[id(rule)] = _about_http(rule) and _header_fits(rule, ends)
+            return verdict
+
         wanted = {
             id(each.rule): (self._anchors[hit], each)
             for hit in hits
             for each in self._rules[hit]
-            if all(piece in lower for piece in each.others)
-            and _about_http(each.rule)
-            and _header_fits(each.rule, ends)
+            if fitting(each.rule) and all(piece in lower for piece in each.others)
         }
         if not wanted:
             return False
@@ -157,6 +164,15 @@ class _Scan:
                 if all(lower.find(piece, low, high) >= 0 for piece in (anchor, *each.others)):
                     return True
         return False
+
+    def _known(self, ends: Ends) -> dict[int, bool]:
+        """What is known already about rules' headers and this end of a flow."""
+        found = self._headers.get(ends)
+        if found is None:
+            if len(self._headers) >= CACHED:
+                self._headers.clear()
+            found = self._headers[ends] = {}
+        return found
 
     def _identity(self, rules: tuple[int, ...]) -> int:
         """A small number for a set of rules, for cache keys."""
