@@ -10,7 +10,7 @@ demo:
 
 test:
 	@bash .ci/setup test
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint:
 	@bash .ci/setup test
