@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from bisect import bisect_right
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _port(text: str) -> Ranges:
     return ((low, high),)
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str, version: int) -> Ranges:
     try:
         if "-" in text:

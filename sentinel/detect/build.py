@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 from dataclasses import dataclass
@@ -90,7 +91,25 @@ def build(
     cache: Path | None = None,
     host: str = "",
 ) -> Built:
-    options = options or {}
+    """Rules are made with the collector off and then set aside from it: a million tuples that never become garbage."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _build(paths, base_variables, options or {}, memory, cache, host)
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+def _build(  # noqa: PLR0917 - as `build`
+    paths: Iterable[str | Path],
+    base_variables: Mapping[str, str],
+    options: Mapping[str, str],
+    memory: Memory | None,
+    cache: Path | None,
+    host: str,
+) -> Built:
     variables = variables_of(base_variables, options)
     loaded = load(paths, variables, cache)
     sets = memory.sets if memory is not None else DataSets()

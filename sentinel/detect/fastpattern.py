@@ -42,19 +42,16 @@ def choose(sections: Sequence[Section], *, stateful: bool) -> FastPattern | None
     return best[1] if best else None
 
 
-def strength(pattern: bytes) -> float:
-    """Longer is rarer; letters and digits are common, blanks and zero bytes most of all."""
-    seen: set[int] = set()
-    score = 0.0
-    for byte in pattern:
-        if byte in seen:
-            score += 1
-            continue
-        seen.add(byte)
-        if byte in {0, 1, 0x20, 0xFF, 0x0D, 0x0A}:
-            score += 2
-        elif chr(byte).isalnum():
-            score += 3
-        else:
-            score += 4
-    return score
+def _weight(byte: int) -> int:
+    if byte in {0, 1, 0x20, 0xFF, 0x0D, 0x0A}:
+        return 2
+    return 3 if chr(byte).isalnum() else 4
+
+
+_WEIGHTS = [_weight(byte) for byte in range(256)]
+
+
+def strength(pattern: bytes) -> int:
+    """Longer is rarer; letters and digits are common, blanks and zero bytes most of all. A repeated byte counts one."""
+    distinct = set(pattern)
+    return sum(map(_WEIGHTS.__getitem__, distinct)) + len(pattern) - len(distinct)

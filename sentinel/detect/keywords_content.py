@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from sentinel.detect.rule import Number
 
 PATTERN_LIMIT = 4096  # bytes; no rule in the wild comes near
-_HEX = re.compile(r"\|([^|]*)\|")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PCRE = re.compile(r"/(.*)/([A-Za-z]*)((?:\s*,\s*(?:flow|pkt|alert|http):\S+)*)", re.DOTALL)
 _PCRE_FLAGS = set("ismxAEGROBS") | set(PCRE_BUFFERS)
 
 
 def pattern_bytes(text: str) -> bytes:
     """The text between the quotes of a content: |41 42| is hexadecimal, a backslash takes the next character."""
+    if text and "|" not in text and "\\" not in text and len(text) <= PATTERN_LIMIT:
+        return text.encode("latin-1")
     if text.count("|") % 2:
         raise ValueError("a hexadecimal part is not closed with |")
     out = bytearray()
@@ -34,7 +36,7 @@ def pattern_bytes(text: str) -> bytes:
             except ValueError:
                 raise ValueError(f"|{piece}| is not hexadecimal") from None
         else:
-            out += re.sub(r"\\(.)", r"\1", piece, flags=re.DOTALL).encode("latin-1")
+            out += (_ESCAPED.sub(r"\1", piece) if "\\" in piece else piece).encode("latin-1")
     if not 0 < len(out) <= PATTERN_LIMIT:
         raise ValueError("the pattern is empty" if not out else "the pattern is too long")
     return bytes(out)
