@@ -58,6 +58,8 @@ class BackupComponent:
         self._lock = threading.Lock()
         self._schedule = self._build(settings)
         self._started = False
+        for direction in ("sent", "received"):
+            metrics.backup_store_bytes.begin(direction=direction)
 
     def run(self, stop: threading.Event) -> None:
         history.close_interrupted(self.state)
