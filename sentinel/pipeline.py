@@ -309,6 +309,9 @@ class LogWatch:
         engine = log_engine(
             map(Path, settings.rules), cache=cache_folder(), placeholders=settings.placeholders
         )
+        for file in settings.files:  # compiled now: READY means that the first line is judged at once
+            if file.format != "auto":
+                engine.screen(file.format)
         metrics.rules_loaded.set(len(engine.rules), plane="logs")
         metrics.rules_failed.set(
             0, plane="logs"
