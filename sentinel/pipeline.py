@@ -169,8 +169,7 @@ class NetworkWatch:
     def _export(self) -> None:
         for ring in self._rings:
             ring.read_statistics()
-        if hasattr(self._parser, "export"):
-            self._parser.export()
+        self._parser.export()
 
     def _build(self, settings: NetworkSettings, running: Built | None) -> Built:
         """The rules of the settings. Bad rules are logged and counted; a rule file that cannot be read is an error."""
@@ -181,6 +180,9 @@ class NetworkWatch:
         built = build(settings.rules, settings.variables(), memory=memory, cache=cache_folder())
         _ = built.engine.screen  # made here, so that the swap takes no time
         metrics.rules_load_seconds.set(time.monotonic() - started, plane="network")
+        if running is not None:
+            metrics.rules_info.set(0, plane="network", hash=running.loaded.digest)
+        metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
         return built
 
 
