@@ -40,7 +40,9 @@ def stat(title: str, description: str, query: str, unit: str = "short", good: in
     return Panel(title, description, ((query, ""),), unit, "stat", 4, good)
 
 
-def chart(title: str, description: str, *queries: tuple[str, str], unit: str = "short", width: int = 8) -> Panel:
+def chart(
+    title: str, description: str, *queries: tuple[str, str], unit: str = "short", width: int = 8
+) -> Panel:
     return Panel(title, description, queries, unit, "timeseries", width)
 
 
@@ -112,7 +114,15 @@ def render(dashboard: Dashboard) -> dict[str, Any]:
         "editable": True,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
-        "links": [{"type": "dashboards", "tags": ["sentinel"], "title": "Sentinel", "asDropdown": True, "includeVars": True}],
+        "links": [
+            {
+                "type": "dashboards",
+                "tags": ["sentinel"],
+                "title": "Sentinel",
+                "asDropdown": True,
+                "includeVars": True,
+            }
+        ],
         "templating": {"list": [_datasource(), _instance()]},
         "panels": _placed(dashboard.panels),
     }
@@ -150,7 +160,12 @@ def _placed(panels: tuple[Panel, ...]) -> list[dict[str, Any]]:
 def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
     source = {"type": "prometheus", "uid": "${datasource}"}
     targets = [
-        {"refId": chr(65 + i), "datasource": source, "expr": expression(query), "legendFormat": legend or "__auto"}
+        {
+            "refId": chr(65 + i),
+            "datasource": source,
+            "expr": expression(query),
+            "legendFormat": legend or "__auto",
+        }
         for i, (query, legend) in enumerate(panel.queries)
     ]
     return {
@@ -162,7 +177,9 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         "gridPos": {"x": x, "y": y, "w": panel.width, "h": HEIGHT},
         "targets": targets,
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0, **_colours(panel.good)}, "overrides": []},
-        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}} if panel.kind == "stat" else {"legend": {"displayMode": "list"}},
+        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}}
+        if panel.kind == "stat"
+        else {"legend": {"displayMode": "list"}},
     }
 
 
@@ -174,7 +191,12 @@ def _colours(good: int | None) -> dict[str, Any]:
     if good is None:
         return {}
     low, high = ("green", "red") if good == 0 else ("red", "green")
-    return {"thresholds": {"mode": "absolute", "steps": [{"color": low, "value": None}, {"color": high, "value": 1}]}}
+    return {
+        "thresholds": {
+            "mode": "absolute",
+            "steps": [{"color": low, "value": None}, {"color": high, "value": 1}],
+        }
+    }
 
 
 def write(folder: Path) -> list[Path]:

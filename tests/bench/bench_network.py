@@ -48,7 +48,9 @@ def shop_capture(folder, seconds):
     www.mkdir()
     for n in range(200):
         text = " ".join(
-            (["soft", "wool", "cotton", "blue", "green", "large", "small", "winter", "jacket", "shoe"] * 90)[: 20 + n * 4]
+            (["soft", "wool", "cotton", "blue", "green", "large", "small", "winter", "jacket", "shoe"] * 90)[
+                : 20 + n * 4
+            ]
         )
         (www / f"p{n}.json").write_text(
             json.dumps({"id": n, "name": f"Product {n}", "price": n + 0.5, "text": text})

@@ -96,10 +96,7 @@ def test_broken_ledger(host, tmp_path):
 
 
 def test_bundle_has_no_secrets(host, tmp_path, sentinel):
-    host.write_text(
-        host.read_text()
-        + "# store: s3://key:sEcReT1@bucket, http://admin:sEcReT2@127.0.0.1\n"
-    )
+    host.write_text(host.read_text() + "# store: s3://key:sEcReT1@bucket, http://admin:sEcReT2@127.0.0.1\n")
     done = sentinel("doctor", "--config", host, "--json", "--bundle", tmp_path / "bundle.json", check=0)
     assert {f["check"] for f in json.loads(done.stdout)} >= {"H001-state", "A001-ledger"}
     text = (tmp_path / "bundle.json").read_text()
