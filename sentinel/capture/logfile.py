@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
+from sentinel import metrics
 from sentinel.errors import SentinelError
 from sentinel.model import Batch
 
@@ -48,7 +49,6 @@ class LineCutter:
         self.number = first  # 1-based number of the next line
         self.rest = b""
         self.skipping = False  # inside the cut-off part of an overlong line
-        self.cut = 0  # overlong lines so far
 
     def cut_lines(self, data: bytes, source: str) -> Batch | None:
         """The whole lines of rest + data, or None when there is none yet."""
@@ -63,7 +63,7 @@ class LineCutter:
         if len(self.rest) > LONGEST_LINE:
             data = data[:end] + self.rest[: LONGEST_LINE - 1] + NEWLINE
             self.rest, self.skipping, end = b"", True, len(data)
-            self.cut += 1
+            metrics.log_lines_cut.inc()
         return self._batch(data[:end], source) if end else None
 
     def finish(self, source: str) -> Batch | None:
@@ -76,10 +76,10 @@ class LineCutter:
         if not len(ends) or ends[-1] != len(data):
             ends = np.append(ends, len(data))
         offsets = np.concatenate([np.zeros(1, np.int64), ends.astype(np.int64)])
-        longest = int(np.max(np.diff(offsets)))
-        if longest > LONGEST_LINE:
+        overlong = int(np.count_nonzero(np.diff(offsets) > LONGEST_LINE))
+        if overlong:
             data, offsets = _shorten(data, offsets)
-            self.cut += 1
+            metrics.log_lines_cut.inc(overlong)
         batch = Batch(data, offsets, source, first=self.number)
         self.number += len(batch)
         return batch

@@ -81,11 +81,14 @@ def test_a_missing_file(tmp_path):
         list(read_file(tmp_path / "none"))
 
 
-def test_long_lines_are_cut(tmp_path):
+def test_long_lines_are_cut_and_counted(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr("sentinel.metrics.Counter.inc", lambda _self, amount=1, **_: counted.append(amount))
     path = tmp_path / "a.log"
     path.write_bytes(b"a\n" + b"x" * (3 * CHUNK_BYTES) + b"\nb\n" + b"y" * (LONGEST_LINE + 5) + b"\nc\n")
 
     assert [len(row) for row in rows(path)] == [2, LONGEST_LINE, 2, LONGEST_LINE, 2]
+    assert sum(counted) == 2
 
 
 @given(st.lists(st.binary(max_size=30), max_size=20))
