@@ -69,11 +69,14 @@ def _check(name: str, field: str, low: int, high: int) -> None:
         match = _PART.fullmatch(part)
         ends = [end for end in (match[1], match[2]) if end not in {None, "*"}] if match else []
         numbers = [_number(name, end) for end in ends]
-        steps = int(match[3] or 1) if match else 0
-        if not match or not 0 < steps <= high - low or any(not low <= number <= high for number in numbers):
+        if not match or any(not low <= number <= high for number in numbers):
             raise ValueError(f"{part!r} is no {name} ({low}-{high})")
-        if len(numbers) == 2 and numbers[0] > numbers[1]:
+        first, last = [*numbers, low, high][:2] if len(numbers) != 1 else (numbers[0], high)
+        if first > last:
             raise ValueError(f"{part!r} runs backwards")
+        # a step that never reaches a second value is a slip of the pen, not a schedule
+        if match[3] and not 0 < int(match[3]) <= last - first:
+            raise ValueError(f"{part!r}: the step of {match[3]} does not fit into {first}-{last}")
 
 
 def _number(name: str, text: str) -> int:

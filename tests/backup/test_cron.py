@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sentinel.backup.cron import Cron, parse, seconds
@@ -64,6 +64,10 @@ def test_days_are_counted_from_sunday(field, names) -> None:
         "* * * * xyz",
         "5-3 * * * *",
         "*/0 * * * *",
+        "*/60 * * * *",
+        "30/30 * * * *",
+        "59/1 * * * *",
+        "10-15/6 * * * *",
         "a * * * *",
         "every",
         "every 0s",
@@ -88,6 +92,9 @@ FIELD = st.from_regex(r"(\*|[0-9]{1,2}(-[0-9]{1,2})?)(/[0-9]{1,2})?(,[0-9]{1,2})
 
 
 @given(st.lists(FIELD, min_size=5, max_size=5).map(" ".join))
+@example("30/29 * * * *")
+@example("30/30 * * * *")
+@example("0-9/9 7/16 31 12/0 *")
 def test_what_is_accepted_can_be_scheduled(text) -> None:
     try:
         parse(text)
