@@ -7,6 +7,7 @@ one child for each section of the configuration.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import signal
@@ -18,6 +19,7 @@ from sentinel import config as configuration
 from sentinel import metrics, notify
 from sentinel.components import BUILDERS, Component, Context
 from sentinel.errors import SentinelError, UsageError
+from sentinel.heartbeat import Heartbeat
 from sentinel.ledger import Ledger
 from sentinel.state import State
 
@@ -75,7 +77,7 @@ class Lifecycle:
         self.path = path
         self.state = state
         self.since = time.time_ns()
-        self.stop = threading.Event()
+        self.stop = Heartbeat()
         self.failure: BaseException | None = None
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
@@ -103,6 +105,7 @@ class Lifecycle:
             os._exit(1)
 
     def _work(self) -> None:
+        self.stop.begin()
         try:
             self.component.run(self.stop)
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
@@ -110,7 +113,8 @@ class Lifecycle:
 
     def _watch(self, worker: threading.Thread) -> None:
         """Until a stop signal comes or the work ends by itself."""
-        interval = min(notify.watchdog_seconds() or REPORT_SECONDS, REPORT_SECONDS)
+        patience = 2 * (notify.watchdog_seconds() or math.inf)
+        interval = min(patience / 2, REPORT_SECONDS)
         next_report = time.monotonic() + interval
         while worker.is_alive():
             try:
@@ -122,11 +126,20 @@ class Lifecycle:
             elif number:
                 return
             if time.monotonic() >= next_report:
-                self._report("running")
-                notify.watchdog()
+                self._beat(patience)
                 next_report = time.monotonic() + interval
         if self.failure is None:
             self.failure = SentinelError(f"{self.name}: ended by itself")
+
+    def _beat(self, patience_seconds: float) -> None:
+        """Say that all is well, unless the work hangs: then systemd, or the supervisor, starts the component anew."""
+        silent = self.stop.silent_seconds()
+        if silent <= patience_seconds:
+            self._report("running")
+            notify.watchdog()
+        else:
+            self._report("hanging")
+            log.error("no progress", extra={"component": self.name, "seconds": round(silent)})
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if number != signal.SIGHUP and self.stop.is_set():

@@ -1,6 +1,9 @@
 """One component in one process: notifications, reload, drain, status."""
 
+import os
 import signal
+import subprocess
+import sys
 
 from sentinel.state import State
 
@@ -24,6 +27,41 @@ def test_watchdog_is_fed(daemon, tmp_path, free_port):
     running = daemon("metrics", port=free_port)
     running.hear("WATCHDOG=1")
     running.hear("WATCHDOG=1")
+
+
+HANGING = """
+import sys, threading
+from pathlib import Path
+from sentinel.daemon import Lifecycle
+from sentinel.state import State
+
+class Stuck:
+    def run(self, stop):
+        stuck = threading.Lock()
+        stuck.acquire()
+        stuck.acquire()
+    def reload(self, config): ...
+    def status(self): return {}
+
+Lifecycle("stuck", Stuck(), Path("none.yml"), State(Path(sys.argv[1]))).run()
+"""
+
+
+def test_a_component_that_hangs_is_not_reported_as_alive(tmp_path):
+    """The watchdog is not fed, state says what is wrong."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(tmp_path)],
+        env=os.environ | {"WATCHDOG_USEC": "400000"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "no progress" in process.stderr.readline()
+        assert State(tmp_path).read("SELECT state FROM component")[0]["state"] == "hanging"
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
 
 
 def test_reload_serves_the_new_address(daemon, tmp_path, free_port):
