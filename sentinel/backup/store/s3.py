@@ -339,10 +339,10 @@ def _connect(endpoint: str, options: S3Options) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    keys: dict[str, str] = {}
-    if options.access_key:
-        keys = {"aws_access_key_id": options.access_key, "aws_secret_access_key": options.secret_key}
-    session = boto3.session.Session(**keys)  # type: ignore[arg-type]
+    session = boto3.session.Session(  # without keys of ours boto3 looks where AWS tools do
+        aws_access_key_id=options.access_key or None,
+        aws_secret_access_key=options.secret_key if options.access_key else None,
+    )
     return session.client("s3", endpoint_url=endpoint or None, verify=options.ca_file or None, config=config)
 
 
