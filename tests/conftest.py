@@ -1,5 +1,6 @@
 """What tests of several folders share."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,6 +8,13 @@ import time
 import urllib.request
 
 import pytest
+from hypothesis import settings
+
+# Wherever a person runs the tests, properties try new examples each time; in CI they try the same ones, so that a red
+# run speaks about the change. No deadline: a machine may be slow.
+settings.register_profile("explore", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
 class Daemon:

@@ -67,7 +67,7 @@ def test_damage_is_found_at_its_line(tmp_path, damage):
         assert where + 1 <= bad <= where + 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(min_value=1, max_value=400))
 def test_a_torn_record_is_named(tmp_path_factory, cut):
     ledger = fill(tmp_path_factory.mktemp("ledger"), 4)

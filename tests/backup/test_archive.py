@@ -88,7 +88,7 @@ def test_we_restore_restics_identically(shop, restic, reopen, tmp_path, version)
     restic("check", "--read-data", repository=place)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(tree=trees.TREES)
 def test_random_trees_survive_both_ways(tree, tmp_path_factory, restic):
     from sentinel.backup.repo.keyfile import ScryptCost

@@ -261,7 +261,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=steps)
 def test_any_order_of_writing_rotating_reading_and_restarting(tmp_path_factory, steps):
     log = Log(tmp_path_factory.mktemp("log"))

@@ -111,7 +111,7 @@ def test_impossible_length_stops(tmp_path):
     assert "packet 3 claims" in capture.damage
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([pcap(), pcapng(), pcapng(">")]), st.data())
 def test_damage_never_crashes(tmp_path_factory, whole, data):
     content = bytearray(whole)

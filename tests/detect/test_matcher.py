@@ -15,7 +15,7 @@ patterns = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(patterns, st.binary(max_size=30), st.data())
 def test_superset_of_plain_search(given_patterns, noise, data):
     chosen = data.draw(st.lists(st.sampled_from(given_patterns), max_size=3))

@@ -56,7 +56,7 @@ def messages(uri, agent, extra, body, answer, host):
     return request.encode() + body, reply.encode() + answer[1]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(exchanges, st.integers(3, 40))
 def test_same_alerts_with_and_without(engines, conversation, tmp_path_factory, talks, rows):
     from scapy.utils import wrpcap

@@ -132,7 +132,7 @@ def test_what_has_an_ip_header_is_not_invalid():
     assert decode(BAD["ipv4.trunc_pkt"])[0].invalid is True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(BAD.values())), st.sampled_from(sorted(LINK_TYPES)), st.data())
 def test_garbage_never_raises(frame, link_type, data):
     changed = bytearray(frame)

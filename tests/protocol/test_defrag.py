@@ -21,7 +21,7 @@ def piece_6(low, high, *, last=False):
 
 
 @pytest.mark.parametrize("make", [piece, piece_6])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_cutting_and_order(make, data):
     cuts = sorted({0, *(8 * n for n in data.draw(st.sets(st.integers(1, 25), min_size=1)))})

@@ -148,7 +148,7 @@ def test_beyond_the_depth_nothing_is_kept_or_scanned():
 PIECES = st.lists(st.sampled_from([b"aaaa", b"EV", b"IL", b"EVIL", b"bb" * 50]), max_size=6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(PIECES, min_size=1, max_size=4), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_never_a_candidate_less(conversations, rows, random):
     """Interleaved and cut into batches at random: flows with the word are inspected exactly as without this path."""

@@ -69,7 +69,7 @@ def test_keys_spread():
     assert len(np.unique(decode(batch(frames), seed=7).key)) == 10_000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from([1, 101, 0]))
 def test_property(data, link_type):
     frames = []

@@ -108,7 +108,7 @@ def test_a_new_session_on_old_ports_is_a_new_flow():
 WORDS = bytes(range(256)) * 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(0, 2**32 - 1))
 def test_any_cutting_order_and_repetition_gives_the_same_stream(data, start):
     """Segments in any size and order within the window, sent again in part: the bytes are the same."""
@@ -127,7 +127,7 @@ def test_any_cutting_order_and_repetition_gives_the_same_stream(data, start):
     assert not apps.gaps
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3000), st.integers(0, 40), st.integers(0, 63))))
 def test_any_packets_leave_a_stream_of_sent_bytes(script):
     """Whatever flags and numbers come: no exception, and only bytes that were sent are handed over."""

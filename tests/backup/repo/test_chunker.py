@@ -28,7 +28,7 @@ def cut(data, polynomial=POLYNOMIAL):
     return [bytes(chunk) for chunk in Chunker(polynomial).cut(io.BytesIO(data))]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 40_000_000), st.integers(0, 100), st.booleans())
 def test_chunks_are_the_data(size, seed, zeros):
     data = bytes(size) if zeros else random.Random(seed).randbytes(size)

@@ -176,7 +176,7 @@ documents = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(documents, min_size=1, max_size=4), events)
 def test_masks_agree_with_a_naive_evaluation_of_what_pysigma_parsed(tmp_path_factory, chosen, given_events):
     rules = [

@@ -35,7 +35,7 @@ def test_the_rarest_part_of_an_all_and_every_part_of_an_any_are_the_keys():
     assert keys_of(Not(contains("union select"))) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text("abc\nX/ ", max_size=12), min_size=1, max_size=80))
 def test_candidates_are_a_superset_of_matches(texts):
     rules = [Rule(id=str(n), title=str(n), logsource=LogSource("webserver"), condition=node) for n, node in enumerate([

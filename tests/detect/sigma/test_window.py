@@ -65,7 +65,7 @@ def ours(kind, limit, events):
     return [lines for lines in found if lines is not None]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(sorted(SUMMARIES, key=lambda kind: kind.value)),
     st.sampled_from(["gt", "gte", "lt", "lte", "eq", "neq"]),

@@ -11,7 +11,7 @@ from sentinel.protocol.apps.session import MAX_FILE_BYTES, MAX_LIVE
 
 ON = {"app-layer.protocols.pgsql.enabled": "yes", "app-layer.protocols.dnp3.enabled": "yes"}
 DATAGRAMS = {"dns", "sip", "snmp", "krb5", "dhcp", "tftp", "ntp", "ike", "quic"}
-RELAXED = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 PIECES = st.lists(
     st.tuples(st.integers(0, 1), st.binary(max_size=200), st.sampled_from([0, 0, 0, 5])), max_size=12
 )

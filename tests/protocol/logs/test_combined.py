@@ -147,7 +147,7 @@ fields = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(drawn=st.lists(fields, min_size=1, max_size=12))
 def test_agrees_with_the_plain_expression(read, drawn):
 
@@ -160,7 +160,7 @@ def test_agrees_with_the_plain_expression(read, drawn):
         assert row == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     drawn=st.lists(
         st.one_of(

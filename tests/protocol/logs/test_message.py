@@ -83,7 +83,7 @@ def test_families():
 user_names = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=80)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(user_names)
 def test_an_attacker_does_not_choose_the_address_sshd_saw(user):
     text = f"Failed password for invalid user {user} from 192.0.2.7 port 4000 ssh2".encode()
@@ -94,7 +94,7 @@ def test_an_attacker_does_not_choose_the_address_sshd_saw(user):
         assert found["source.ip"] == b"192.0.2.7"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(PROGRAMS)),
     st.lists(
