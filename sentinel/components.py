@@ -43,7 +43,7 @@ class Network:
     """Live capture and Suricata rules -> the network journal."""
 
     def __init__(self, context: Context) -> None:
-        from sentinel.pipeline import NetworkWatch
+        from sentinel.netwatch import NetworkWatch
 
         config = context.config
         assert config.network is not None

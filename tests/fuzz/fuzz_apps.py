@@ -2,13 +2,13 @@
 
 Invariant: no bytes raise, and what a flow holds stays bounded. Seeds are the sample conversations, in the framing of
 `decode`: direction (1 byte), length (2 bytes), data. Needs atheris; without it the same loop runs on plain mutation, so
-the script is of use on any machine. A crash is written to crash-PARSER beside the seeds.
+the script is of use on any machine. What guidance found stays in work/PARSER (not in the repository) and is where the
+next run goes on. A crash is written to crash-PARSER beside the seeds.
 """
 
 import importlib.util
 import random
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def plain(name, seconds):
 def guided(name, seconds):
     import atheris
 
-    corpus = Path(tempfile.mkdtemp(prefix=f"sentinel-fuzz-{name}-"))
+    corpus = HERE / "work" / name
+    corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
     with atheris.instrument_imports(include=["sentinel"]):
