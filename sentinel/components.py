@@ -8,10 +8,12 @@ when their component is built: a process pays for what it runs.
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel import figures, metrics
+from sentinel.alert_exceptions import Exceptions
 from sentinel.ledger import Ledger
 from sentinel.outputs import Journal
 
@@ -39,6 +41,12 @@ class Context:
     ledger: Ledger
 
 
+def _journal(config: Config, plane: str) -> Journal:
+    return Journal(
+        config.journals / f"{plane}.jsonl", host=config.host, exceptions=Exceptions(config.exceptions)
+    )
+
+
 class Network:
     """Live capture and Suricata rules -> the network journal."""
 
@@ -47,7 +55,7 @@ class Network:
 
         config = context.config
         assert config.network is not None
-        self.journal = Journal(config.journals / "network.jsonl", host=config.host)
+        self.journal = _journal(config, "network")
         self.watch = NetworkWatch(config.network, self.journal.append)
 
     def run(self, stop: threading.Event) -> None:
@@ -56,8 +64,10 @@ class Network:
     def reload(self, config: Config) -> None:
         assert config.network is not None
         self.watch.reload(config.network)
+        self.journal.exceptions = Exceptions(config.exceptions)
 
     def status(self) -> dict[str, Any]:
+        self.journal.exceptions.report(time.time_ns())
         return self.watch.status()
 
 
@@ -69,7 +79,7 @@ class Logs:
 
         config = context.config
         assert config.logs is not None
-        self.journal = Journal(config.journals / "logs.jsonl", host=config.host)
+        self.journal = _journal(config, "logs")
         self.watch = LogWatch(config.logs, context.state, self.journal)
 
     def run(self, stop: threading.Event) -> None:
@@ -78,8 +88,10 @@ class Logs:
     def reload(self, config: Config) -> None:
         assert config.logs is not None
         self.watch.reload(config.logs)
+        self.journal.exceptions = Exceptions(config.exceptions)
 
     def status(self) -> dict[str, Any]:
+        self.journal.exceptions.report(time.time_ns())
         return self.watch.status()
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from sentinel import yamlfile
+from sentinel.alert_exceptions import AlertException
 from sentinel.backup.settings import BackupSettings
 from sentinel.capture.settings import InterfaceSettings, LogFile
 from sentinel.detect.settings import DetectSettings
@@ -99,6 +100,7 @@ class Config(Settings):
     state_directory: Path = Path("/var/lib/sentinel")
     network: NetworkSettings | None = None
     logs: LogsSettings | None = None
+    exceptions: list[AlertException] = []
     firewall: FirewallSettings | None = None
     response: ResponseSettings = ResponseSettings()
     backup: BackupSettings | None = None

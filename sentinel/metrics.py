@@ -147,6 +147,14 @@ response_decisions = Counter(
     "What alerts led to: a ban asked for, spared, below level ...",
     ("outcome",),
 )
+alerts_excepted = Counter(
+    "sentinel_alerts_excepted_total", "Alerts hidden by an exception of the configuration.", ("source",)
+)
+alert_exceptions = Gauge(
+    "sentinel_alert_exceptions",
+    "Exceptions of the configuration: active, or ended and without effect.",
+    ("state",),
+)
 alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
 
 expression_timeouts = Counter(

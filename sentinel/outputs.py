@@ -12,12 +12,14 @@ import os
 from typing import IO, TYPE_CHECKING, Any
 
 from sentinel import metrics
+from sentinel.alert_exceptions import EVENT_TYPE, Exceptions
 from sentinel.errors import SentinelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sentinel.alert_exceptions import AlertException
     from sentinel.model import Alert
 
 ROTATE_BYTES = (
@@ -25,13 +27,19 @@ ROTATE_BYTES = (
 )  # one old journal is kept beside the live one: at most half a gigabyte a component
 
 
-def encode(alerts: Sequence[Alert], host: str = "") -> bytes:
-    """EVE JSON lines. Bytes that are not UTF-8 were already replaced by the parsers."""
+def encode(
+    alerts: Sequence[Alert], host: str = "", hiding: Sequence[AlertException | None] | None = None
+) -> bytes:
+    """EVE JSON lines. Bytes that are not UTF-8 were already replaced by the parsers. `hiding` says which are excepted."""
     lines = []
-    for alert in alerts:
+    for alert, exception in zip(alerts, hiding or [None] * len(alerts), strict=True):
         if host and not alert.host:
             alert.host = host
-        lines.append(json.dumps(alert.to_eve(), ensure_ascii=False, separators=(",", ":"), default=_plain))
+        eve = alert.to_eve()
+        if exception is not None:
+            eve["event_type"] = EVENT_TYPE
+            eve["exception"] = {"until": exception.until.isoformat(), "reason": exception.reason}
+        lines.append(json.dumps(eve, ensure_ascii=False, separators=(",", ":"), default=_plain))
     return ("\n".join(lines) + "\n").encode("utf-8", "replace") if lines else b""
 
 
@@ -46,9 +54,10 @@ def _plain(value: Any) -> Any:
 class Journal:
     """Append-only EVE file. A torn last line (kill -9 in a write) is cut off when it is opened again."""
 
-    def __init__(self, path: Path, *, host: str = "") -> None:
+    def __init__(self, path: Path, *, host: str = "", exceptions: Exceptions | None = None) -> None:
         self.path = path
         self.host = host
+        self.exceptions = exceptions or Exceptions()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._file = self._open()
@@ -57,12 +66,16 @@ class Journal:
 
     def append(self, alerts: Sequence[Alert]) -> int:
         """Write all alerts with one write; the length of the file after it, in bytes."""
-        data = encode(alerts, self.host)
+        hiding = [self.exceptions.covering(alert) for alert in alerts]
+        data = encode(alerts, self.host, hiding)
         if data:
             self._file.write(data)
             self._file.flush()
-            for alert in alerts:
-                metrics.alerts.inc(source=alert.source, level=alert.level)
+            for alert, exception in zip(alerts, hiding, strict=True):
+                if exception is None:
+                    metrics.alerts.inc(source=alert.source, level=alert.level)
+                else:
+                    metrics.alerts_excepted.inc(source=alert.source)
         return self._file.tell()
 
     def length(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel.cli import rule_exceptions
 from sentinel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sentinel.detect.rule import Rule
 
 app = typer.Typer(help="Check, list, explain, profile, test and update rules.", no_args_is_help=True)
+app.command()(rule_exceptions.exceptions)
+app.command("except")(rule_exceptions.try_exception)
 
 PATHS = typer.Argument(..., metavar="PATH...", help="Rule files or folders (*.rules, *.yml).")
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
