@@ -1,4 +1,4 @@
-"""sentinel rules: check, list, explain, profile, test and update network rules (and check log rules)."""
+"""sentinel rules: check, list, explain, test, backtest, profile and update rules of both languages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,26 @@ if TYPE_CHECKING:
     from sentinel.detect.load import Loaded
     from sentinel.detect.rule import Rule
 
-app = typer.Typer(help="Check, list, explain, profile, test and update rules.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, list, explain, test, backtest, profile and update rules.", no_args_is_help=True
+)
 app.command()(rule_exceptions.exceptions)
 app.command("except")(rule_exceptions.try_exception)
 
 PATHS = typer.Argument(..., metavar="PATH...", help="Rule files or folders (*.rules, *.yml).")
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
+LOG_FORMAT = typer.Option(
+    "auto",
+    "--log-format",
+    metavar="NAME",
+    help="Name of the format, or an nginx log_format string; auto looks.",
+)
+CONFIG = typer.Option(
+    None,
+    "--config",
+    metavar="FILE",
+    help="A sentinel.yml whose rules, shop vocabulary and placeholders count.",
+)
 VARIABLES = typer.Option(
     [], "--set", metavar="KEY=VALUE", help="vars.address-groups.NAME or vars.port-groups.NAME."
 )
@@ -58,32 +72,59 @@ def check(paths: list[Path] = PATHS, as_json: bool = JSON, overrides: list[str] 
 
 @app.command("list")
 def list_rules(paths: list[Path] = PATHS, as_json: bool = JSON, overrides: list[str] = VARIABLES) -> None:
-    """One line a rule: sid, severity, protocol, message."""
+    """One line a rule: sid or id, level, message, place."""
     from sentinel.cli.listing import print_json, print_table
 
-    rules = sorted(_load(paths, overrides).rules, key=lambda rule: rule.sid)
+    network, logs = _split(paths)
+    rules = sorted(_load(network, overrides).rules, key=lambda rule: rule.sid) if network else []
+    sigma = _headings(logs)
     if as_json:
-        print_json([_summary(rule) for rule in rules])
+        print_json([*map(_summary, rules), *sigma])
         return
-    print_table(
-        ("sid", "rev", "action", "protocol", "level", "message", "file"),
-        [(r.sid, r.rev, r.action, r.protocol, r.level, r.msg, f"{r.path}:{r.line}") for r in rules],
-    )
+    if rules:
+        print_table(
+            ("sid", "rev", "action", "protocol", "level", "message", "file"),
+            [(r.sid, r.rev, r.action, r.protocol, r.level, r.msg, f"{r.path}:{r.line}") for r in rules],
+        )
+    if sigma:
+        print_table(("id", "kind", "level", "title", "file"), [tuple(row.values()) for row in sigma])
 
 
 @app.command()
 def explain(
-    sid: int = typer.Argument(..., help="The rule's sid."),
-    paths: list[Path] = typer.Option(..., "--rules", metavar="PATH", help="Where to look; repeatable."),
+    what: str = typer.Argument(
+        ...,
+        metavar="SID|LINE",
+        help="A network rule's sid, or one log line in quotes; - reads the line from stdin.",
+    ),
+    paths: list[Path] = typer.Option(
+        [], "--rules", metavar="PATH", help="Where to look; repeatable. For a line the default is what ships."
+    ),
+    log_format: str = LOG_FORMAT,
+    only: str = typer.Option(
+        "",
+        "--rule",
+        metavar="NAME",
+        help="Show this Sigma rule (id, name or title) even if it does not match.",
+    ),
+    config: Path | None = CONFIG,
     as_json: bool = JSON,
     overrides: list[str] = VARIABLES,
 ) -> None:
-    """What a rule looks at, in which order, and what brings it up."""
+    """A network rule: what it looks at and what brings it up. A log line: its format, fields, decoded values, the
+    rules it was tried with and why they match or not.
+    """
+    from sentinel.cli import log_rules
     from sentinel.cli.listing import print_json
 
-    rule = next((each for each in _load(paths, overrides).rules if each.sid == sid), None)
+    if not what.isdigit():
+        log_rules.explain_line(what, paths, log_format, only, config, as_json=as_json)
+        return
+    if not paths:
+        raise UsageError("a sid needs --rules PATH")
+    rule = next((each for each in _load(paths, overrides).rules if each.sid == int(what)), None)
     if rule is None:
-        raise UsageError(f"no rule with sid {sid} was loaded")
+        raise UsageError(f"no rule with sid {what} was loaded")
     facts = _summary(rule) | _anatomy(rule)
     if as_json:
         print_json(facts)
@@ -118,33 +159,69 @@ def profile(
 
 @app.command("test")
 def try_rules(
-    capture: Path = typer.Argument(..., help="A pcap or pcapng file."),
+    capture: Path | None = typer.Argument(None, help="A pcap or pcapng file, for network rules."),
     paths: list[Path] = typer.Option(
         ..., "--rules", metavar="PATH", help="Rule files or folders; repeatable."
     ),
     expect: list[str] = typer.Option(
-        ..., "--expect", metavar="SID[=COUNT]", help="0 means it must not alert."
+        [], "--expect", metavar="SID[=COUNT]", help="0 means it must not alert."
     ),
+    as_json: bool = JSON,
     overrides: list[str] = VARIABLES,
 ) -> None:
-    """Do rules alert on a capture as they should? Exit code 1 when not."""
+    """Sigma rules: do they match their own examples (`tests:` in the rule)? Network rules: do they alert on a capture
+    as --expect says? Exit code 1 when not.
+    """
+    from sentinel.cli import log_rules
+
+    if capture is None:
+        right = log_rules.try_examples(_split(paths)[1], as_json=as_json)
+    elif expect:
+        right = _try_capture(capture, paths, expect, dict(_pair(text) for text in overrides), as_json=as_json)
+    else:
+        raise UsageError("a capture needs --expect SID[=COUNT]")
+    if not right:
+        raise typer.Exit(1)
+
+
+def _try_capture(
+    capture: Path, paths: list[Path], expect: list[str], options: dict[str, str], *, as_json: bool
+) -> bool:
     from collections import Counter
 
+    from sentinel.cli.listing import print_json
     from sentinel.pipeline import replay_network
 
-    options = dict(_pair(text) for text in overrides)
     found = Counter(alert.signature_id for alert in replay_network(capture, paths, options))
-    wrong = False
+    rows = []
     for text in expect:
         sid, equals, count = text.partition("=")
         if not sid.isdigit() or (equals and not count.isdigit()):
             raise UsageError(f"--expect {text}: SID or SID=COUNT")
         seen = found[int(sid)]
-        right = seen == int(count) if equals else seen > 0
-        wrong = wrong or not right
-        print(f"{'ok' if right else 'WRONG':<6} sid {sid}: {seen} alerts")
-    if wrong:
-        raise typer.Exit(1)
+        rows.append({"sid": int(sid), "alerts": seen, "ok": seen == int(count) if equals else seen > 0})
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            print(f"{'ok' if row['ok'] else 'WRONG':<6} sid {row['sid']}: {row['alerts']} alerts")
+    return all(row["ok"] for row in rows)
+
+
+@app.command()
+def backtest(
+    logs: list[Path] = typer.Argument(..., metavar="LOG...", help="Old logs, plain or compressed."),
+    paths: list[Path] = typer.Option(
+        [], "--rules", metavar="PATH", help="Sigma rule files or folders; repeatable. Default: what ships."
+    ),
+    log_format: str = LOG_FORMAT,
+    config: Path | None = CONFIG,
+    as_json: bool = JSON,
+) -> None:
+    """What Sigma rules would have raised on old logs: alerts, addresses, and the first and last line of each rule."""
+    from sentinel.cli import log_rules
+
+    log_rules.backtest(paths, logs, log_format, config, as_json=as_json)
 
 
 @app.command()
@@ -189,6 +266,26 @@ def _load(paths: list[Path], overrides: list[str]) -> Loaded:
     from sentinel.detect.settings import STOCK_VARIABLES
 
     return load(paths, variables_of(STOCK_VARIABLES, dict(_pair(text) for text in overrides)))
+
+
+def _headings(paths: list[Path]) -> list[dict[str, Any]]:
+    """Sigma rules and correlations, one mapping each."""
+    if not paths:
+        return []
+    from sentinel.detect.sigma.read import read
+
+    loaded = read(paths)
+    return [
+        {
+            "id": each.id,
+            "kind": kind,
+            "level": each.level,
+            "title": each.title,
+            "file": f"{each.path}:{each.line}",
+        }
+        for kind, group in (("rule", loaded.rules), ("correlation", loaded.correlations))
+        for each in group
+    ]
 
 
 def _summary(rule: Rule) -> dict[str, Any]:
