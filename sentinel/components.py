@@ -162,6 +162,28 @@ class Backup:
         return self.jobs.status()
 
 
+class Webhook:
+    """Alerts of both journals to Alertmanager."""
+
+    def __init__(self, context: Context) -> None:
+        from sentinel.webhook import component
+
+        config = context.config
+        assert config.webhook is not None
+        journals = [config.journals / "network.jsonl", config.journals / "logs.jsonl"]
+        self.sender = component.Webhook(config.webhook, journals, context.state)
+
+    def run(self, stop: threading.Event) -> None:
+        self.sender.run(stop)
+
+    def reload(self, config: Config) -> None:
+        assert config.webhook is not None
+        self.sender.reload(config.webhook)
+
+    def status(self) -> dict[str, Any]:
+        return self.sender.status()
+
+
 class Metrics:
     """One endpoint over all components. A reload serves the new address and certificates."""
 
@@ -207,4 +229,5 @@ BUILDERS: dict[str, Callable[[Context], Component]] = {
     "firewall": Firewall,
     "backup": Backup,
     "metrics": Metrics,
+    "webhook": Webhook,
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -19,7 +21,7 @@ from sentinel.alert_exceptions import AlertException
 from sentinel.backup.settings import BackupSettings
 from sentinel.capture.settings import InterfaceSettings, LogFile
 from sentinel.detect.settings import DetectSettings
-from sentinel.firewall.settings import BanSettings, FirewallSettings
+from sentinel.firewall.settings import BanSettings, Duration, FirewallSettings
 from sentinel.protocol.derive.settings import DeriveSettings
 from sentinel.protocol.settings import ProtocolSettings
 from sentinel.yamlfile import Settings
@@ -93,6 +95,42 @@ class MetricsSettings(Settings):
         return value
 
 
+class WebhookSettings(Settings):
+    """`webhook:` alerts of `minimum_level` and above to Alertmanager or what speaks its v2 API.
+
+    `url` is the receiver's address before /api/v2/alerts. One alert is sent again after `repeat`, ends by itself after
+    `resolve_after`, and is given up (and counted) when the receiver did not take it for `give_up`.
+    """
+
+    url: str
+    minimum_level: Literal["informational", "low", "medium", "high", "critical"] = "medium"
+    labels: dict[str, str] = {}
+    token_file: Path | None = None
+    user: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    timeout: Duration = 10.0
+    repeat: Duration = 300.0
+    resolve_after: Duration = 900.0
+    give_up: Duration = 3_600.0
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
+            raise ValueError(f"{value!r} is not http(s)://HOST[:PORT][/PATH]; secrets belong in files")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _names(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name):
+                raise ValueError(f"{name!r} is no label name")
+        return value
+
+
 class Config(Settings):
     """sentinel.yml as a whole."""
 
@@ -105,6 +143,7 @@ class Config(Settings):
     response: ResponseSettings = ResponseSettings()
     backup: BackupSettings | None = None
     metrics: MetricsSettings | None = None
+    webhook: WebhookSettings | None = None
 
     @property
     def state(self) -> Path:

@@ -155,6 +155,14 @@ alert_exceptions = Gauge(
     "Exceptions of the configuration: active, or ended and without effect.",
     ("state",),
 )
+webhook_alerts = Counter(
+    "sentinel_webhook_alerts_total",
+    "Alerts for the webhook: sent, repeated within its interval, given up.",
+    ("result",),
+)
+webhook_requests = Counter(
+    "sentinel_webhook_requests_total", "Requests to the webhook by the status of the answer.", ("result",)
+)
 alerts = Counter("sentinel_alerts_total", "Alerts written to the journal.", ("source", "level"))
 
 expression_timeouts = Counter(

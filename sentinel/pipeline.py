@@ -136,10 +136,12 @@ def replay_logs(
         yield from engine.scan(derivation.attach(parser.parse(batch)))
 
 
-def check_log_rules(rules: Iterable[str]) -> list[Problem]:
+def check_log_rules(
+    rules: Iterable[str], placeholders: Mapping[str, list[str]] | None = None
+) -> list[Problem]:
     from sentinel.detect.sigma.read import read
 
-    return read(Path(path) for path in rules).problems
+    return read(map(Path, rules), placeholders).problems
 
 
 @dataclass(slots=True)

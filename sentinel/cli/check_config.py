@@ -47,7 +47,7 @@ def _rules(config: Config, path: str) -> Iterator[Problem]:
     if config.network is not None:
         yield from check_network_rules(config.network.rules, config.network.variables())
     if config.logs is not None:
-        yield from check_log_rules(config.logs.rules)
+        yield from check_log_rules(config.logs.rules, config.logs.placeholders)
 
 
 def _policy(config: Config, path: str) -> Iterator[Problem]:
@@ -60,7 +60,10 @@ def _policy(config: Config, path: str) -> Iterator[Problem]:
 
 def _files(config: Config, path: str) -> Iterator[Problem]:
     tls = config.metrics.tls if config.metrics else None
-    named = [tls.certificate, tls.key, tls.client_ca] if tls else []
-    for file in named:
+    webhook = config.webhook
+    named = [("metrics.tls", file) for file in (tls.certificate, tls.key, tls.client_ca)] if tls else []
+    if webhook is not None:
+        named += [("webhook", file) for file in (webhook.token_file, webhook.password_file, webhook.ca_file)]
+    for section, file in named:
         if file is not None and not file.is_file():
-            yield Problem(path, 0, f"metrics.tls: {file}: no such file")
+            yield Problem(path, 0, f"{section}: {file}: no such file")
