@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sentinel.backup.exclude import PathFilter
 from sentinel.backup.filenode import group_name, user_name
 from sentinel.backup.filereader import FileReader
-from sentinel.backup.lock import locked
+from sentinel.backup.lock import SETTLE_SECONDS, locked
 from sentinel.backup.progress import Progress, ProgressMeter
+from sentinel.backup.readahead import read_ahead
 from sentinel.backup.repo.keyfile import current_user
 from sentinel.backup.repo.snapshots import Snapshot, list_snapshots, load_snapshot, save_snapshot
 from sentinel.backup.repo.tree import Node, go_mode
@@ -99,8 +101,10 @@ def backup(
     targets = _absolute(paths)
     started = time.monotonic()
     now = options.time_ns or time.time_ns()
-    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=repository.reload_index) as lock:
-        parent = _find_parent(repository, targets, options)
+    before = _Before()
+    prepare = partial(before.read, repository, targets, options)
+    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=prepare) as lock:
+        parent = before.parent
         meter = ProgressMeter(progress)
         with BlobWriter(repository) as writer, FileReader(repository, writer, meter, stop) as reader:
             layout = Layout()
@@ -109,7 +113,7 @@ def backup(
             for target in targets:
                 layout.add_path(target)
             stream_paths = tuple(layout.streams)
-            walker = TreeWalker(repository, writer, reader, _walk_options(options))
+            walker = TreeWalker(repository, writer, reader, meter, _walk_options(options), trees=before.trees)
             tree = walker.run(layout, parent.tree if parent else None)
             writer.flush()
         lock.check()
@@ -147,6 +151,22 @@ def _absolute(paths: Sequence[Path]) -> list[bytes]:
     if missing:
         raise SourceError(f"these paths do not exist: {', '.join(missing)}")
     return sorted({os.path.abspath(os.fsencode(path)) for path in paths})
+
+
+@dataclass(slots=True)
+class _Before:
+    """What is read while our lock settles."""
+
+    parent: Snapshot | None = None
+    trees: dict[bytes, bytes] = field(default_factory=dict)
+
+    def read(self, repository: Repository, targets: Sequence[bytes], options: BackupOptions) -> None:
+        """Snapshots before the index, so that all the parent needs is in it (design.rst, ordering)."""
+        end = time.monotonic() + SETTLE_SECONDS
+        self.parent = _find_parent(repository, targets, options)
+        repository.reload_index()
+        if self.parent:
+            self.trees = read_ahead(repository, self.parent.tree, end - time.monotonic())
 
 
 def _find_parent(repository: Repository, targets: Sequence[bytes], options: BackupOptions) -> Snapshot | None:

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 from sentinel.backup.lock import list_locks, locked
 from sentinel.backup.progress import Progress, ProgressMeter
 from sentinel.backup.reach import find_reachable
-from sentinel.backup.repo import index as index_file
 from sentinel.backup.repo.index import Index
-from sentinel.backup.repo.pack import BlobType, Entry, header_size, read_header
+from sentinel.backup.repo.pack import BlobType, Entry, read_header
 from sentinel.backup.repo.snapshots import Snapshot, load_snapshot
 from sentinel.backup.store.store import Kind
 from sentinel.errors import RepositoryError, StoreError, UsageError
@@ -168,12 +167,9 @@ def _read_index(repository: Repository, report: CheckReport) -> None:
     index = Index()
     for name, _ in repository.store.list(Kind.INDEX):
         try:
-            packs, _superseded = index_file.decode(repository.load_file(Kind.INDEX, name))
+            index.add_document(repository.load_file(Kind.INDEX, name))
         except READ_ERRORS as error:
             report.problems.append(f"index {name[:12]}: {error}")
-            continue
-        for pack, entries in packs.items():
-            index.add_pack(pack, entries)
     repository.use_index(index)
     report.blobs = len(index)
 
@@ -184,8 +180,7 @@ def _read_index(repository: Repository, report: CheckReport) -> None:
 def _check_packs(index: Index, sizes: dict[bytes, int], report: CheckReport) -> None:
     report.packs = len(sizes)
     for pack in index.packs():
-        entries = list(index.entries(pack))
-        expected = sum(entry.length for entry in entries) + header_size(entries)
+        expected = index.pack_bytes(pack)
         size = sizes.get(pack)
         if size is None:
             report.problems.append(f"pack {pack.hex()[:12]} is missing")

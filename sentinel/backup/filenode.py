@@ -15,7 +15,7 @@ import stat
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sentinel.backup.repo.gojson import parse_time, string, time_string
+from sentinel.backup.repo.gojson import parse_time
 from sentinel.backup.repo.tree import UNIX_TYPES, Node, go_mode
 
 if TYPE_CHECKING:
@@ -60,38 +60,6 @@ def read_xattrs(target: int | bytes) -> list[tuple[str, bytes]]:
         with contextlib.suppress(OSError):  # gone meanwhile, or not for us (trusted.*)
             found.append((name, os.getxattr(target, name, follow_symlinks=True)))
     return found
-
-
-def unchanged_beginning(info: os.stat_result, kind: str, *, with_atime: bool) -> str:
-    """What the text of this file's node begins with (from "type" on) as long as nothing about it changes.
-
-    The hot spot of an unchanged backup, so what most files of a host share is made once (`_head`, `_owner`).
-    """
-    mtime = time_string(info.st_mtime_ns)
-    ctime = mtime if info.st_ctime_ns == info.st_mtime_ns else time_string(info.st_ctime_ns)
-    atime = time_string(info.st_atime_ns) if with_atime else mtime
-    inode = f'"inode":{info.st_ino},' if info.st_ino else ""
-    size = f'"size":{info.st_size},' if kind == "file" and info.st_size else ""
-    links = f'"links":{info.st_nlink},' if kind in LINKED_TYPES else ""
-    owner = _owner(info.st_uid, info.st_gid)
-    device = f'"device_id":{info.st_dev},' if info.st_dev else ""
-    return (
-        f'{_head(info.st_mode, kind)}"mtime":"{mtime}","atime":"{atime}","ctime":"{ctime}",'
-        f"{owner}{inode}{device}{size}{links}"
-    )
-
-
-@lru_cache(maxsize=4096)
-def _head(mode: int, kind: str) -> str:
-    bits = go_mode(mode, kind)
-    return f'"type":"{kind}","mode":{bits},' if bits else f'"type":"{kind}",'
-
-
-@lru_cache(maxsize=4096)
-def _owner(uid: int, gid: int) -> str:
-    user, group = user_name(uid), group_name(gid)
-    names = (f'"user":{string(user)},' if user else "") + (f'"group":{string(group)},' if group else "")
-    return f'"uid":{uid},"gid":{gid},{names}'
 
 
 def has_same_content(raw: Mapping[str, Any], info: os.stat_result) -> bool:

@@ -14,18 +14,20 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sentinel.backup.filenode import has_same_content, node_from_stat, read_xattrs, unchanged_beginning
+from sentinel.backup.filenode import has_same_content, node_from_stat, read_xattrs
 from sentinel.backup.filereader import FileReader, WantedFile
 from sentinel.backup.repo.gojson import name_string
 from sentinel.backup.repo.pack import BlobType
-from sentinel.backup.repo.rawtree import content_of, decode_rest, node_text, split_tree, subtree_of
+from sentinel.backup.repo.rawtree import content_of, decode_rest, node_text, subtree_of
 from sentinel.backup.repo.tree import Node, decode_node, encode_node, encode_tree
+from sentinel.backup.unchanged import Beginnings, Followed, PreviousTree
 from sentinel.errors import Problem, RepositoryError, SourceError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sentinel.backup.exclude import PathFilter
+    from sentinel.backup.progress import ProgressMeter
     from sentinel.backup.repo.repository import Repository
     from sentinel.backup.repo.writer import BlobWriter
 
@@ -85,8 +87,7 @@ class _Folder:
     path: bytes
     node: Node
     above: _Folder | None
-    previous: dict[bytes, str]  # the parent snapshot's entries, as text (rawtree.py)
-    previous_tree: bytes | None
+    previous: PreviousTree
     text: str | None  # the parent snapshot's node of this folder, when it is as we would write it
     device: int
     kept: list[bytes] = field(default_factory=list)  # names of entries that are as in the parent snapshot
@@ -98,23 +99,32 @@ class _Folder:
 
 class TreeWalker:
     def __init__(
-        self, repository: Repository, writer: BlobWriter, reader: FileReader, options: WalkOptions
+        self,
+        repository: Repository,
+        writer: BlobWriter,
+        reader: FileReader,
+        meter: ProgressMeter,
+        options: WalkOptions,
+        *,
+        trees: dict[bytes, bytes] | None = None,
     ) -> None:
         self._repository = repository
         self._writer = writer
         self._reader = reader
+        self._meter = meter
         self._options = options
-        self._excluding = bool(options.excludes)
+        self._trees = trees or {}  # of the parent snapshot, read already
+        self._beginnings = Beginnings(with_atime=options.with_atime)
+        self._filtering = bool(options.excludes) or options.exclude_larger_bytes > 0
         self._unfinished: deque[_Folder] = deque()
         self._root_tree = b""
         self.files_unmodified = 0
-        self.bytes_unmodified = 0
         self.dirs = 0
         self.problems: list[Problem] = []
 
     def run(self, layout: Layout, parent_tree: bytes | None) -> bytes:
         """The id of the root tree, stored but not flushed."""
-        root = _Folder(b"", Node(b"", "dir"), None, *self._previous(parent_tree), None, 0)
+        root = _Folder(b"", Node(b"", "dir"), None, self._previous(parent_tree), None, 0)
         self._open_virtual(root, layout.root)
         stack = [root]
         while stack:
@@ -135,26 +145,24 @@ class TreeWalker:
 
     # --- opening a folder -----------------------------------------------------------------------------------
 
-    def _previous(self, tree: bytes | None) -> tuple[dict[bytes, str], bytes | None]:
-        """A parent's tree that cannot be read is no reason to fail: its files are read again."""
+    def _previous(self, tree: bytes | None) -> PreviousTree:
         if tree is None:
-            return {}, None
+            return PreviousTree()
         try:
-            return split_tree(self._repository.load_blob(BlobType.TREE, tree)), tree
-        except (RepositoryError, ValueError, TypeError):
-            return {}, None
+            document = self._trees.pop(tree, b"") or self._repository.load_blob(BlobType.TREE, tree)
+        except RepositoryError:
+            return PreviousTree()
+        return PreviousTree(tree, document)
 
     def _descend(
         self, above: _Folder, name: bytes, info: os.stat_result, virtual: dict[bytes, Any] | None
     ) -> _Folder | None:
         path = above.path + b"/" + name
-        text = above.previous.get(name)
-        previous, tree = self._previous(subtree_of(text)) if text is not None else ({}, None)
+        text = above.previous.node(name)
+        previous = self._previous(subtree_of(text) if text is not None else None)
         node = node_from_stat(name, info, with_atime=self._options.with_atime)
-        same = text is not None and text.startswith(
-            unchanged_beginning(info, "dir", with_atime=self._options.with_atime)
-        )
-        folder = _Folder(path, node, above, previous, tree, text if same else None, info.st_dev)
+        same = text is not None and text.startswith(self._beginnings.of(info))
+        folder = _Folder(path, node, above, previous, text if same else None, info.st_dev)
         self.dirs += 1
         try:
             if not same and info.st_ino:
@@ -180,6 +188,19 @@ class TreeWalker:
                 folder.inner.append((name, _virtual_stat(path), entry))
 
     def _open_real(self, folder: _Folder) -> None:
+        infos = self._scan(folder)
+        followed = folder.previous.follow(infos, self._beginnings)
+        if followed is not None:
+            if not self._repository.index.missing(followed.blobs):
+                self._keep(folder, infos, followed)
+                return
+            folder.previous.forget_followed()
+        for name, info in infos.items():
+            self._add_known(folder, name, folder.path + b"/" + name, info)
+
+    def _scan(self, folder: _Folder) -> dict[bytes, os.stat_result]:
+        """What the folder holds and the backup wants."""
+        infos = {}
         only_tag = self._options.exclude_caches and _is_cache(folder.path)
         with os.scandir(folder.path) as entries:
             for entry in entries:
@@ -192,19 +213,31 @@ class TreeWalker:
                 except OSError as error:
                     self._note(entry.path, error)
                     continue
-                self._add_known(folder, entry.name, entry.path, info)
+                if not (self._filtering and self._is_excluded(entry.path, info)):
+                    infos[entry.name] = info
+        return infos
+
+    def _is_excluded(self, path: bytes, info: os.stat_result) -> bool:
+        limit = self._options.exclude_larger_bytes
+        if limit and info.st_size > limit and stat.S_ISREG(info.st_mode):
+            return True
+        return bool(self._options.excludes) and self._options.excludes.matches(path)
+
+    def _keep(self, folder: _Folder, infos: dict[bytes, os.stat_result], followed: Followed) -> None:
+        """All of it; the folders in it are looked at in their turn."""
+        folder.kept += followed.names
+        folder.inner += [(name, infos[name], None) for name in followed.folders]
+        self.files_unmodified += followed.files
+        self._meter.add(followed.files, followed.bytes, folder.path)
 
     def _add(self, folder: _Folder, name: bytes, path: bytes) -> None:
+        """A path that was asked for: no exclude applies to it."""
         try:
-            self._add_known(folder, name, path, os.lstat(path), given=True)
+            self._add_known(folder, name, path, os.lstat(path))
         except FileNotFoundError:
             raise SourceError(f"{os.fsdecode(path)}: does not exist any more") from None
 
-    def _add_known(
-        self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result, *, given: bool = False
-    ) -> None:
-        if self._excluding and not given and self._options.excludes.matches(path):
-            return
+    def _add_known(self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result) -> None:
         kind = stat.S_IFMT(info.st_mode)
         if kind == stat.S_IFDIR:
             folder.inner.append((name, info, None))
@@ -214,14 +247,10 @@ class TreeWalker:
             self._add_special(folder, name, path, info)
 
     def _add_file(self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result) -> None:
-        limit = self._options.exclude_larger_bytes
-        if limit and info.st_size > limit:
-            return
-        text = folder.previous.get(name)
+        text = folder.previous.node(name)
         if text is not None:
-            beginning = unchanged_beginning(info, "file", with_atime=self._options.with_atime)
-            if text.startswith(beginning) and self._is_stored(text):
-                self._count_unmodified(info)
+            if text.startswith(self._beginnings.of(info)) and self._is_stored(text):
+                self._count_unmodified(path, info)
                 folder.kept.append(name)
                 return
             if self._take_over(folder, name, path, info, text):
@@ -251,7 +280,7 @@ class TreeWalker:
                 return False
         except ValueError:
             return False
-        self._count_unmodified(info)
+        self._count_unmodified(path, info)
         node = node_from_stat(name, info, with_atime=self._options.with_atime)
         node.content = content_of(text)
         node.xattrs = read_xattrs(path)
@@ -261,18 +290,13 @@ class TreeWalker:
     def _is_stored(self, text: str) -> bool:
         """All blobs of the parent's file are in the index; else the file is read again, which heals the repository."""
         try:
-            blobs = content_of(text)
+            return not self._repository.index.missing(content_of(text))
         except ValueError:
             return False
-        has = self._repository.index.has
-        for blob in blobs:  # noqa: SIM110 - called for every file; a generator costs twice as much
-            if not has(BlobType.DATA, blob):
-                return False
-        return True
 
-    def _count_unmodified(self, info: os.stat_result) -> None:
+    def _count_unmodified(self, path: bytes, info: os.stat_result) -> None:
         self.files_unmodified += 1
-        self.bytes_unmodified += info.st_size
+        self._meter.add(1, info.st_size, path)
 
     # --- finishing folders ----------------------------------------------------------------------------------
 
@@ -295,7 +319,7 @@ class TreeWalker:
         above = folder.above
         if above is None:
             self._root_tree = tree
-        elif folder.text is not None and tree == folder.previous_tree:
+        elif folder.text is not None and tree == folder.previous.id:
             above.kept.append(folder.node.name)
         else:
             folder.node.subtree = tree
@@ -305,10 +329,10 @@ class TreeWalker:
 
     def _store(self, folder: _Folder) -> bytes:
         made = folder.made + [wanted.node for wanted in folder.wanted if wanted.node is not None]
-        if not made and folder.previous_tree is not None and len(folder.kept) == len(folder.previous):
-            return folder.previous_tree
+        if not made and folder.previous.id is not None and len(folder.kept) == len(folder.previous):
+            return folder.previous.id
         nodes = [(node.name, encode_node(node)) for node in made]
-        nodes += [(name, node_text(name_string(name), folder.previous[name])) for name in folder.kept]
+        nodes += [(name, node_text(name_string(name), folder.previous.nodes[name])) for name in folder.kept]
         nodes.sort()
         return self._writer.add(BlobType.TREE, encode_tree([text for _, text in nodes]))
 

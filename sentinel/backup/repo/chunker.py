@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pyfastcdc import FastCDC
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,6 +29,8 @@ class Chunker:
     """Not safe to share between threads."""
 
     def __init__(self, polynomial: str) -> None:
+        from pyfastcdc import FastCDC  # takes a tenth of what an unchanged backup takes, which cuts nothing
+
         self._cdc = FastCDC(
             AVERAGE_BYTES,
             min_size=MIN_BYTES,

@@ -93,12 +93,12 @@ def time_string(nanoseconds: int) -> str:
     """RFC 3339 in UTC with as many decimals as needed, as Go's RFC3339Nano."""
     seconds, rest = divmod(nanoseconds, SECOND)
     if rest:
-        return f"{_second_string(seconds)}.{rest:09d}".rstrip("0") + "Z"
-    return f"{_second_string(seconds)}Z"
+        return f"{second_string(seconds)}.{rest:09d}".rstrip("0") + "Z"
+    return f"{second_string(seconds)}Z"
 
 
 @lru_cache(maxsize=4096)
-def _second_string(seconds: int) -> str:
+def second_string(seconds: int) -> str:
     seconds = min(max(seconds, EARLIEST_SECONDS), LATEST_SECONDS)
     days, rest = divmod(seconds, 86_400)
     day = datetime.fromordinal(EPOCH.toordinal() + days)

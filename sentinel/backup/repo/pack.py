@@ -50,18 +50,11 @@ class Entry(NamedTuple):
     length: int
     raw_length: int
 
-    @property
-    def plain_length(self) -> int:
-        return self.raw_length or self.length - OVERHEAD_BYTES
 
-
-def entry_size(raw_length: int) -> int:
-    return COMPRESSED_ENTRY.size if raw_length else PLAIN_ENTRY.size
-
-
-def header_size(entries: Sequence[Entry]) -> int:
-    """Bytes of a pack that are not blobs."""
-    return sum(entry_size(entry.raw_length) for entry in entries) + OVERHEAD_BYTES + LENGTH_BYTES
+def packed_size(blobs: int, compressed: int, sealed_bytes: int) -> int:
+    """Bytes of a pack file: so many blobs, and the header that lists them."""
+    header = compressed * COMPRESSED_ENTRY.size + (blobs - compressed) * PLAIN_ENTRY.size
+    return sealed_bytes + header + OVERHEAD_BYTES + LENGTH_BYTES
 
 
 def encode_header(entries: Sequence[Entry]) -> bytes:

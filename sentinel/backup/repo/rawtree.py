@@ -1,14 +1,15 @@
 """Trees as text: the nodes of a parent snapshot's folder without decoding them.
 
 An unchanged file's node would come out byte for byte as it went in, so it is enough to know what its text must begin
-with. `split_tree` cuts a tree where nodes meet; that works on restic's own encoding only (no JSON string can hold an
+with; and to check a snapshot it is enough to know what a tree refers to. `split_tree` cuts a tree where nodes meet; that works on restic's own encoding only (no JSON string can hold an
 unescaped quote, so the cutting marks appear nowhere else), anything else is decoded and encoded anew.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 from sentinel.backup.repo.gojson import unquote
 from sentinel.backup.repo.tree import decode_tree, encode_node
@@ -18,6 +19,10 @@ _END = "]}\n"
 _BETWEEN = '},{"name":"'
 _FIRST = '{"name":"'
 _AFTER_NAME = '","'
+_NODE = re.compile(  # of plain names, without extended attributes or oddities in a link's target
+    rb'(\{"name":"([^"\\/\x00-\x1f]+)","type":"([a-z]+)",[^{}\[\]\\]*"content":(null|\[[^]{}]*\])'
+    rb'(?:,"subtree":"([0-9a-f]{64})")?\}(?:,|\]\}\n\Z))'
+)
 _TYPE = 'type":"'  # follows the name of a node; `value":"` follows the name of an extended attribute
 
 
@@ -43,6 +48,44 @@ def split_tree(document: bytes) -> dict[bytes, str]:
             return _decode_all(document)
     nodes[_plain(name)] = _BETWEEN.join(parts) + "}"
     return nodes
+
+
+class References(NamedTuple):
+    """What a tree needs: ids of data blobs and of trees."""
+
+    data: list[bytes]
+    trees: list[bytes]
+
+
+def references_of(document: bytes) -> References | None:
+    """None when there is anything in the tree that a decoder had better look at, or refuse."""
+    found = _NODE.findall(document)
+    if not found or not document.startswith(_BEGIN.encode()):
+        return None
+    wholes, names, kinds, contents, subtrees = zip(*found, strict=True)
+    if sum(map(len, wholes)) + len(_BEGIN) != len(document):
+        return None
+    if len(set(names)) != len(names) or not {b".", b".."}.isdisjoint(names):
+        return None
+    shapes = set(zip(kinds, [content != b"null" for content in contents], map(bool, subtrees), strict=True))
+    if any(
+        (has_content and kind != b"file") or has_tree != (kind == b"dir")
+        for kind, has_content, has_tree in shapes
+    ):
+        return None
+    blobs = b",".join(contents).translate(None, b'[]"').split(b",")
+    data = [blob for blob in blobs if len(blob) == 64]
+    if len(data) + blobs.count(b"null") + blobs.count(b"") != len(blobs):
+        return None
+    try:
+        return References(_binary(data), _binary([subtree for subtree in subtrees if subtree]))
+    except ValueError:
+        return None
+
+
+def _binary(hexes: list[bytes]) -> list[bytes]:
+    joined = bytes.fromhex(b"".join(hexes).decode())
+    return [joined[start : start + 32] for start in range(0, len(joined), 32)]
 
 
 def node_text(name_json: str, rest: str) -> str:

@@ -11,7 +11,6 @@ import hashlib
 from typing import TYPE_CHECKING, Self
 
 from sentinel.backup.repo import config as config_file
-from sentinel.backup.repo import index as index_file
 from sentinel.backup.repo.compression import compress, decompress
 from sentinel.backup.repo.config import NEWEST_VERSION, Config
 from sentinel.backup.repo.crypto import OVERHEAD_BYTES, MasterKey
@@ -203,7 +202,5 @@ def load_index(repository: Repository) -> Index:
             FileNotFoundError
         ):  # merged into another by a prune since we listed; that one is in the list of retries
             continue
-        packs, _ = index_file.decode(document)
-        for pack, entries in packs.items():
-            index.add_pack(pack, entries)
+        index.add_document(document)
     return index

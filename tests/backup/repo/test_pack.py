@@ -13,7 +13,7 @@ from sentinel.backup.repo.pack import (
     PackBuilder,
     decode_header,
     encode_header,
-    header_size,
+    packed_size,
     read_header,
 )
 from sentinel.errors import RepositoryError
@@ -60,7 +60,8 @@ def test_a_pack_holds_its_blobs(blobs):
     pack_id, content = builder.finish()
     assert hashlib.sha256(content).digest() == pack_id
     entries = read_header(KEY, content)
-    assert len(content) == sum(entry.length for entry in entries) + header_size(entries)
+    compressed = sum(1 for entry in entries if entry.raw_length)
+    assert len(content) == packed_size(len(entries), compressed, sum(entry.length for entry in entries))
     for entry, data in zip(entries, blobs, strict=True):
         assert KEY.open(content[entry.offset : entry.offset + entry.length]) == data
 
