@@ -148,13 +148,14 @@ def rollback(
 @app.command()
 def status(config: Path = CONFIG, state_directory: Path | None = STATE, as_json: bool = AS_JSON) -> None:
     """Versions, whether the kernel agrees, DNS names and their age."""
-    from sentinel.firewall import bans, kernel, names, versions
+    from sentinel.firewall import bans, kernel, listing, names, versions
 
     state = _state(config, state_directory)
     history = versions.history(state)
+    live = listing.read(kernel.listing())
     found = {
-        "in_kernel": bool(kernel.listing()),
-        "in_sync": kernel.listing() == (state.checkpoint(versions.LISTING_KEY) or ""),
+        "in_kernel": bool(live),
+        "in_sync": live == listing.read(str(state.checkpoint(versions.LISTING_KEY) or "")),
         "bans": bans.count(state),
         "names": names.ages(state, time.time_ns()),
         "versions": [asdict(version) | {"standing": version.standing.value} for version in history],

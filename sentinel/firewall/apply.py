@@ -19,11 +19,13 @@ from sentinel.firewall import (
     bans,
     boot,
     kernel,
+    listing,
     names,
     netlink,
     nft,
     policy,
     probes,
+    transaction,
     versions,
 )
 from sentinel.firewall import (
@@ -179,16 +181,31 @@ def install(state: State, compiled: Ruleset) -> None:
     The caller holds the lock. The listing is trusted only when the kernel's generation says that nobody else
     committed between our transaction and the reading; else a stranger's rule would become the truth.
     """
-    for _ in range(BASELINE_ATTEMPTS):
+    for last in (*[False] * BASELINE_ATTEMPTS, True):
         generation = netlink.generation()
         now = time.time_ns()
-        table = nft.render(names.resolved(state, compiled), now)
-        kernel.run_script(table + bans.script(state, now))
-        listing = kernel.listing()
-        if netlink.generation() == generation + 1:
+        ruleset = names.resolved(state, compiled)
+        table = nft.table(ruleset, now)
+        script = transaction.replacement(listing.read(kernel.listing()), ruleset, table)
+        try:
+            kernel.run_script(script + bans.script(state, now))
+        except FirewallError:  # a stranger's commit may have taken away what the script names
+            if last or netlink.generation() == generation:
+                raise
+            continue
+        text = kernel.listing()
+        if netlink.generation() == generation + 1 or (last and _is_ours(listing.read(text), ruleset)):
             break
-    state.save_checkpoint(versions.LISTING_KEY, listing)
-    boot.note(state, table)
+    else:
+        raise FirewallError("somebody else changes the table as fast as it is written: see `nft monitor`")
+    state.save_checkpoint(versions.LISTING_KEY, text)
+    boot.note(state, nft.REMOVE + table)
+
+
+def _is_ours(found: listing.Listing, ruleset: Ruleset) -> bool:
+    """Where other tables change all the time: at least nobody added or removed anything in ours."""
+    rules = {chain.name: len(chain.rules) for chain in ruleset.chains}
+    return not found.loose and found.agrees(rules, [one.name for one in ruleset.sets])
 
 
 def restore_previous(state: State) -> None:
@@ -197,15 +214,16 @@ def restore_previous(state: State) -> None:
     if current is not None:
         install(state, versions.ruleset(state, current.number))
         return
-    place = versions.folder(state) / boot.BEFORE_FILE
-    kernel.run_script(place.read_text() if place.exists() else nft.REMOVE)
+    before = versions.folder(state) / boot.BEFORE_FILE
+    there = before.read_text() if before.exists() else ""
+    kernel.run_script(transaction.removal(listing.read(kernel.listing())) + there)
     state.save_checkpoint(versions.LISTING_KEY, kernel.listing())
 
 
 def _save_way_back(state: State) -> None:
     """Without a version of ours to return to, keep what the kernel has now (usually nothing)."""
     if versions.find(state, Standing.CURRENT) is None:
-        boot.write(versions.folder(state) / boot.BEFORE_FILE, nft.REMOVE + kernel.full_listing())
+        boot.write(versions.folder(state) / boot.BEFORE_FILE, kernel.full_listing())
 
 
 def _no_pending(state: State) -> None:

@@ -75,14 +75,14 @@ class _Compiler:
     # --- base chains ----------------------------------------------------------------------------------------
 
     def _base_chain(self, direction: Direction) -> Chain:
-        """The default is a rule and the kernel's chain policy always accept: while a transaction commits, the old
-        chains are already empty but still hooked, and a policy of drop there would lose first packets.
+        """The default is the last rule and the chain's policy: a flushed chain stays closed, and where a policy
+        changes from drop to accept the rule decides until the kernel, after the rules, switches the policy too.
         """
         default = self.policy.default[direction]
-        rules = [*self._opening(direction), *self._policy_rules(direction)]
-        if default is not Action.ACCEPT:
-            rules.append(Rule(default.value, counter=True, comment=f"{direction.value} default"))
-        return Chain(direction.value, tuple(rules), HOOKS[direction], "accept")
+        last = Rule(default.value, counter=True, comment=f"{direction.value} default")
+        rules = (*self._opening(direction), *self._policy_rules(direction), last)
+        policy = "accept" if default is Action.ACCEPT else "drop"
+        return Chain(direction.value, rules, HOOKS[direction], policy)
 
     def _opening(self, direction: Direction) -> Iterator[Rule]:
         guarded = self.policy.default[direction] is not Action.ACCEPT

@@ -2,7 +2,8 @@
 
 `install` noted how the kernel lists the table (without counters and elements); any other listing is drift, whatever
 was done. Elements are compared where events say that somebody touched them, and all of them now and then. Bans are
-compared with their rows. Repair is one transaction; observe mode only reports, once for each finding.
+compared with their rows. Repair is one transaction, of the chains or sets that differ where that is enough, so that
+its time does not grow with the sets; observe mode only reports, once for each finding.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sentinel import metrics
 from sentinel.errors import FirewallError
-from sentinel.firewall import apply, bans, kernel, names, netlink, nft, versions
+from sentinel.firewall import apply, bans, kernel, listing, names, netlink, nft, transaction, versions
 from sentinel.firewall.networks import Network
 from sentinel.firewall.ruleset import BAN_LENGTHS, FAMILY, TABLE, Kind, Ruleset, ban_set
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sentinel.firewall.intervals import Interval
+    from sentinel.firewall.listing import Listing
     from sentinel.firewall.netlink import Burst
     from sentinel.firewall.nft import BanElement, Listed
     from sentinel.firewall.ruleset import Set
@@ -79,15 +81,16 @@ class Keeper:
     # --- comparing ------------------------------------------------------------------------------------------
 
     def _compare(self, number: int, burst: Burst | None) -> list[Drift]:
-        baseline = str(self.state.checkpoint(versions.LISTING_KEY) or "")
+        wanted = listing.read(str(self.state.checkpoint(versions.LISTING_KEY) or ""))
         while True:
-            live = kernel.listing()
-            if live != baseline:
-                return [_structural(baseline, live)]
+            live = listing.read(kernel.listing())
+            found = [_structural(wanted, live, self._ruleset(number))] if live != wanted else []
+            if found and not found[0].script:
+                return found  # all of it is replaced, with the elements
             try:
-                return list(self._elements(number, burst))
-            except FirewallError:  # the set went away after the listing
-                if kernel.listing() == live:
+                return found + list(self._elements(number, burst))
+            except FirewallError:  # a set went away after the listing
+                if listing.read(kernel.listing()) == live:
                     raise
 
     def _elements(self, number: int, burst: Burst | None) -> Iterator[Drift]:
@@ -122,11 +125,20 @@ class Keeper:
 
     def _repair(self, number: int, found: list[Drift]) -> None:
         before = netlink.generation()
-        if all(drift.script for drift in found):
-            kernel.run_script("".join(drift.script for drift in found))
-        else:
+        if not self._mended(found):
             apply.install(self.state, versions.ruleset(self.state, number))
         self._own = {before + 1} if netlink.generation() == before + 1 else set()
+
+    def _mended(self, found: list[Drift]) -> bool:
+        """By the small scripts, where all have one, and where the result is as it should be."""
+        if not all(drift.script for drift in found):
+            return False
+        try:
+            kernel.run_script("".join(drift.script for drift in found))
+        except FirewallError:  # it changed again meanwhile
+            return False
+        wanted = str(self.state.checkpoint(versions.LISTING_KEY) or "")
+        return found[0].kind == "elements" or listing.read(kernel.listing()) == listing.read(wanted)
 
     def _report(self, found: list[Drift], burst: Burst | None) -> None:
         if not self.enforce and tuple(found) == self._reported:
@@ -148,15 +160,23 @@ class Keeper:
             )
 
 
-def _structural(baseline: str, live: str) -> Drift:
+def _structural(wanted: Listing, live: Listing, ruleset: Ruleset) -> Drift:
+    place = f"table {FAMILY} {TABLE}"
     if not live:
-        return Drift("table", f"table {FAMILY} {TABLE}", ("table deleted",))
+        return Drift("table", place, ("table deleted",))
     changed = [
         f"{line[0]} {line[1:].strip()}"
-        for line in difflib.unified_diff(baseline.splitlines(), live.splitlines(), lineterm="", n=0)
+        for line in difflib.unified_diff(list(_lines(wanted)), list(_lines(live)), lineterm="", n=0)
         if not line.startswith(("---", "+++", "@@"))
     ]
-    return Drift("rules", f"table {FAMILY} {TABLE}", tuple(changed[:LINES_KEPT]))
+    return Drift("rules", place, tuple(changed[:LINES_KEPT]), transaction.rules_only(wanted, live, ruleset))
+
+
+def _lines(found: Listing) -> Iterator[str]:
+    yield from found.loose
+    for (kind, name), lines in sorted(found.blocks.items()):
+        yield f"{kind} {name}"
+        yield from lines
 
 
 def _policy_set(one: Set, elements: list[Listed], now: int) -> Iterator[Drift]:

@@ -1,7 +1,7 @@
 """Ruleset -> one nft script; nft's JSON listing of a set -> intervals.
 
-The script declares, deletes and recreates `table inet sentinel` in one transaction: there is no moment without a
-ruleset, and no other table is named. Syntax as nft 1.0.6 (Debian 12) reads and lists it.
+Only `table inet sentinel` is ever named. `transaction` says how a table takes another one's place. Syntax as
+nft 1.0.6 (Debian 12) reads and lists it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sentinel.firewall import intervals
-from sentinel.firewall.ruleset import FAMILY, TABLE, Kind, Limit, Rule, Ruleset, Set, ban_set
+from sentinel.firewall.ruleset import FAMILY, TABLE, Chain, Kind, Limit, Rule, Ruleset, Set, ban_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,8 +52,25 @@ class BanElement:
 
 
 def render(ruleset: Ruleset, now: int) -> str:
-    """The whole table, replaced in one transaction."""
-    return REMOVE + "".join(_table(ruleset, now))
+    """The whole table in place of any other, for files: it knows nothing of what is in the kernel."""
+    return REMOVE + table(ruleset, now)
+
+
+def table(ruleset: Ruleset, now: int) -> str:
+    return "".join(_table(ruleset, now))
+
+
+def hook_text(chain: Chain) -> str:
+    return f"type filter hook {chain.hook} priority {PRIORITY};" if chain.hook else ""
+
+
+def chain_text(chain: Chain) -> Iterator[str]:
+    yield f"\tchain {chain.name} {{\n"
+    if chain.hook:
+        yield f"\t\t{hook_text(chain)} policy {chain.policy};\n"
+    for rule in chain.rules:
+        yield f"\t\t{rule_text(rule)}\n"
+    yield "\t}\n"
 
 
 def fill(set_name: str, texts: list[str]) -> str:
@@ -66,12 +83,7 @@ def _table(ruleset: Ruleset, now: int) -> Iterator[str]:
     for one in ruleset.sets:
         yield from _set(one, list(element_texts(one, one.elements, now)))
     for chain in ruleset.chains:
-        yield f"\tchain {chain.name} {{\n"
-        if chain.hook:
-            yield f"\t\ttype filter hook {chain.hook} priority {PRIORITY}; policy {chain.policy};\n"
-        for rule in chain.rules:
-            yield f"\t\t{rule_text(rule)}\n"
-        yield "\t}\n"
+        yield from chain_text(chain)
     yield "}\n"
 
 

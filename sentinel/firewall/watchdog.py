@@ -58,7 +58,7 @@ def _write_script(state: State, version: Version) -> None:
 
     current = versions.find(state, Standing.CURRENT)
     if current is None:
-        text = (versions.folder(state) / boot.BEFORE_FILE).read_text()
+        text = nft.REMOVE + (versions.folder(state) / boot.BEFORE_FILE).read_text()
     else:
         now = time.time_ns()
         complete = names.resolved(state, versions.ruleset(state, current.number))

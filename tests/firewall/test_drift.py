@@ -30,7 +30,7 @@ CHANGES = {
     "delete table inet sentinel": ("table", "table deleted"),
     "flush chain inet sentinel outbound": ("rules", "- oifname"),
     "insert rule inet sentinel inbound accept": ("rules", "+ accept"),
-    "add chain inet sentinel inbound { policy drop; }": ("rules", "policy drop"),
+    "add chain inet sentinel inbound { policy accept; }": ("rules", "policy accept"),
     "add table inet sentinel { flags dormant; }": ("rules", "+ flags dormant"),
     "add element inet sentinel g_office_4 { 9.9.9.9 }": ("elements", "+ 9.9.9.9"),
     "delete element inet sentinel g_office_4 { 198.51.100.0/24 }": ("elements", "- 198.51.100.0/24"),
