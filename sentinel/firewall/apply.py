@@ -175,31 +175,47 @@ def _before_current(state: State) -> int:
 # --- the kernel -------------------------------------------------------------------------------------------------
 
 
-def install(state: State, compiled: Ruleset) -> None:
-    """Replace the table (live bans go in with their time left and hits) and note how the kernel lists it.
+def install(state: State, compiled: Ruleset, *, whole: bool = False) -> None:
+    """Replace what the kernel has (live bans keep their time left and hits) and note how the kernel lists it.
 
     The caller holds the lock. The listing is trusted only when the kernel's generation says that nobody else
-    committed between our transaction and the reading; else a stranger's rule would become the truth.
+    committed between our transactions and the reading; else a stranger's rule would become the truth.
+    `whole` leaves nothing of a table that somebody tampered with.
     """
     for last in (*[False] * BASELINE_ATTEMPTS, True):
         generation = netlink.generation()
         now = time.time_ns()
-        ruleset = names.resolved(state, compiled)
-        table = nft.table(ruleset, now)
-        script = transaction.replacement(listing.read(kernel.listing()), ruleset, table)
+        placed, table, scripts = _scripts(state, compiled, now, whole=whole)
         try:
-            kernel.run_script(script + bans.script(state, now))
-        except FirewallError:  # a stranger's commit may have taken away what the script names
+            for script in scripts:
+                kernel.run_script(script)
+        except FirewallError:  # a stranger's commit may have taken away what a script names
             if last or netlink.generation() == generation:
                 raise
             continue
         text = kernel.listing()
-        if netlink.generation() == generation + 1 or (last and _is_ours(listing.read(text), ruleset)):
+        if netlink.generation() == generation + len(scripts) or (
+            last and _is_ours(listing.read(text), placed)
+        ):
             break
     else:
         raise FirewallError("somebody else changes the table as fast as it is written: see `nft monitor`")
+    if len(scripts) > 1:
+        bans.reconcile(state, now)
     state.save_checkpoint(versions.LISTING_KEY, text)
     boot.note(state, nft.REMOVE + table)
+
+
+def _scripts(state: State, compiled: Ruleset, now: int, *, whole: bool) -> tuple[Ruleset, str, list[str]]:
+    """The ruleset with the names it gets, its table without bans, and the transactions that bring it in."""
+    live = listing.read(kernel.listing())
+    placed = names.resolved(state, compiled)
+    if whole or not transaction.can_stay(live, placed):
+        table = nft.table(placed, now)
+        return placed, table, [transaction.removal(live) + table + bans.script(state, now)]
+    placed = placed.placed(transaction.other_slot(live))
+    scripts = [transaction.prepare(live, placed, now), transaction.switch(live, placed)]
+    return placed, nft.table(placed, now), scripts
 
 
 def _is_ours(found: listing.Listing, ruleset: Ruleset) -> bool:

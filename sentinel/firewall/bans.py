@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
 from sentinel.errors import FirewallError
-from sentinel.firewall import intervals, kernel, names, networks, nft, set_elements, versions
+from sentinel.firewall import differences, intervals, kernel, names, networks, nft, set_elements, versions
 from sentinel.firewall.networks import Network
 from sentinel.firewall.nft import BanElement
-from sentinel.firewall.ruleset import BAN_LENGTHS, FAMILY, NEVER_SETS, TABLE, ban_set
+from sentinel.firewall.ruleset import BAN_LENGTHS, NEVER_SETS, ban_set
 from sentinel.firewall.settings import BanMode, BanSettings
 
 if TYPE_CHECKING:
@@ -288,21 +288,26 @@ def _history(connection: Any, address: str, action: str, reason: str, **detail: 
     )
 
 
-def addition(wanted: Iterable[BanElement]) -> str:
-    """Add, delete, add: the first makes the delete safe, the delete lets a longer time take the place of a shorter."""
-    lines = []
-    for one in wanted:
-        place = f"element {FAMILY} {TABLE} {one.set_name}"
-        lines.append(
-            f"add {place} {{ {one.key()} }}\ndelete {place} {{ {one.key()} }}\nadd {place} {{ {one} }}\n"
-        )
-    return "".join(lines)
+def reconcile(state: State, now: int) -> None:
+    """Kernel and rows agree again, after an apply that left the ban sets as they were. The caller holds the lock.
+
+    Where there are very many, reading them would double the time; the daemon's full compare sees to those.
+    """
+    if count(state) > MOST_COUNTED:
+        return
+    for name, wanted in wanted_elements(state, now).items():
+        missing, extra = differences.of_ban_set(name, wanted, kernel.elements(name))
+        mend(missing, extra)
 
 
-def removal(pieces: Iterable[Network]) -> str:
-    lines = []
-    for piece in pieces:
-        key = intervals.format_address(piece.family, piece.first)
-        place = f"element {FAMILY} {TABLE} {ban_set(piece.family, piece.length)} {{ {key} }}"
-        lines.append(f"add {place}\ndelete {place}\n")
-    return "".join(lines)
+def wanted_elements(state: State, now: int) -> dict[str, list[BanElement]]:
+    """Of every ban set, also of those that should be empty."""
+    wanted: dict[str, list[BanElement]] = {name: [] for name in differences.BAN_SETS}
+    for element in live_elements(state, now):
+        wanted[element.set_name].append(element)
+    return wanted
+
+
+def mend(missing: Iterable[BanElement], extra: Iterable[Network]) -> None:
+    set_elements.remove(extra)
+    set_elements.put(missing)

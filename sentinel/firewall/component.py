@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
 from sentinel.errors import SentinelError
-from sentinel.firewall import apply, bans, drift, kernel, names, netlink, policy, versions
+from sentinel.firewall import (
+    apply,
+    bans,
+    differences,
+    drift,
+    kernel,
+    listing,
+    names,
+    netlink,
+    policy,
+    transaction,
+    versions,
+)
 from sentinel.firewall.ruleset import Kind
 
 if TYPE_CHECKING:
@@ -133,14 +145,16 @@ def refresh_sets(state: State) -> None:
     """Put the present answers into the sets that rely on names, in one transaction."""
     with versions.locked(state):
         version = versions.expected(state)
-        if version is None or not kernel.listing():
+        live = listing.read(kernel.listing())
+        if version is None or not live:
             return
-        named = [
-            one
-            for one in versions.ruleset(state, version.number).sets
-            if one.names and one.kind is Kind.ADDRESSES
-        ]
-        answers = names.known(state)
+        compiled = versions.ruleset(state, version.number)
+        placed = names.resolved(state, compiled).placed(transaction.slot(live))
         now = time.time_ns()
-        complete = [one.answered(answers) for one in named]
-        kernel.run_script("".join(drift.refill(one, one.elements, now) for one in complete))
+        scripts = [
+            differences.of_policy_set(now_wanted, kernel.elements(now_wanted.name), now)[1]
+            for named, now_wanted in zip(compiled.sets, placed.sets, strict=True)
+            if named.names and named.kind is Kind.ADDRESSES
+        ]
+        if any(scripts):
+            kernel.run_script("".join(scripts))

@@ -15,29 +15,32 @@ from typing import TYPE_CHECKING
 
 from sentinel import metrics
 from sentinel.errors import FirewallError
-from sentinel.firewall import apply, bans, kernel, listing, names, netlink, nft, transaction, versions
-from sentinel.firewall.networks import Network
-from sentinel.firewall.ruleset import BAN_LENGTHS, FAMILY, TABLE, Kind, Ruleset, ban_set
+from sentinel.firewall import (
+    apply,
+    bans,
+    differences,
+    kernel,
+    listing,
+    names,
+    netlink,
+    transaction,
+    versions,
+)
+from sentinel.firewall.ruleset import FAMILY, TABLE, Kind, Ruleset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from sentinel.firewall.intervals import Interval
     from sentinel.firewall.listing import Listing
     from sentinel.firewall.netlink import Burst
+    from sentinel.firewall.networks import Network
     from sentinel.firewall.nft import BanElement, Listed
     from sentinel.firewall.ruleset import Set
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
-NANOSECONDS = 1_000_000_000
-ABOUT_TO_END_SECONDS = 2  # such elements may be gone or not: the kernel's clock decides
-TIME_TOLERANCE_SECONDS = 5.0  # nft prints whole seconds in JSON; more than this is somebody's change
 MOST_SINGLE_READINGS = 3  # beyond that one reading of the table is cheaper
 LINES_KEPT = 12  # of a difference, in the ledger
-BAN_SETS = {
-    ban_set(family, length): (family, length) for family in BAN_LENGTHS for length in BAN_LENGTHS[family]
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,13 @@ class Drift:
     kind: str  # table, rules, elements
     subject: str
     lines: tuple[str, ...]
-    script: str = ""  # mends it; empty: the whole table is replaced
+    script: str = ""  # mends it
+    bans: tuple[Sequence[BanElement], Sequence[Network]] = ((), ())  # these are put in and taken out
+
+    @property
+    def small(self) -> bool:
+        """Can it be mended alone? Else the whole table is replaced."""
+        return bool(self.script or any(self.bans))
 
 
 @dataclass(slots=True)
@@ -84,18 +93,18 @@ class Keeper:
         wanted = listing.read(str(self.state.checkpoint(versions.LISTING_KEY) or ""))
         while True:
             live = listing.read(kernel.listing())
-            found = [_structural(wanted, live, self._ruleset(number))] if live != wanted else []
-            if found and not found[0].script:
+            placed = self._placed(number, wanted)
+            found = [_structural(wanted, live, placed)] if live != wanted else []
+            if found and not found[0].small:
                 return found  # all of it is replaced, with the elements
             try:
-                return found + list(self._elements(number, burst))
+                return found + list(self._elements(placed, burst))
             except FirewallError:  # a set went away after the listing
                 if listing.read(kernel.listing()) == live:
                     raise
 
-    def _elements(self, number: int, burst: Burst | None) -> Iterator[Drift]:
-        ruleset = self._ruleset(number)
-        names_known = {one.name for one in ruleset.sets if one.kind is not Kind.RATE}
+    def _elements(self, placed: Ruleset, burst: Burst | None) -> Iterator[Drift]:
+        names_known = {one.name for one in placed.sets if one.kind is not Kind.RATE}
         whole = burst is None or burst.overflow
         dirty = names_known if whole or burst is None else names_known & burst.touched_sets()
         if not dirty:
@@ -103,38 +112,37 @@ class Keeper:
         many = len(dirty) > MOST_SINGLE_READINGS
         listed = kernel.all_elements() if many else {name: kernel.elements(name) for name in dirty}
         now = time.time_ns()
-        for one in ruleset.sets:
+        for one in placed.sets:
             if one.name in dirty and one.kind is not Kind.BANS:
                 yield from _policy_set(one, listed[one.name], now)
-        if dirty & BAN_SETS.keys():
-            yield from self._bans(dirty & BAN_SETS.keys(), listed, now)
+        if dirty & differences.BAN_SETS.keys():
+            wanted = bans.wanted_elements(self.state, now)
+            for name in sorted(dirty & differences.BAN_SETS.keys()):
+                yield from _ban_set(name, wanted[name], listed[name])
 
-    def _ruleset(self, number: int) -> Ruleset:
+    def _placed(self, number: int, wanted: Listing) -> Ruleset:
         if self._cache is None or self._cache[0] != number:
             self._cache = (number, versions.ruleset(self.state, number))
-        return names.resolved(self.state, self._cache[1])
-
-    def _bans(self, dirty: set[str], listed: dict[str, list[Listed]], now: int) -> Iterator[Drift]:
-        wanted: dict[str, list[BanElement]] = {}
-        for element in bans.live_elements(self.state, now):
-            wanted.setdefault(element.set_name, []).append(element)
-        for name in sorted(dirty):
-            yield from _ban_drift(name, wanted.get(name, []), listed[name])
+        return names.resolved(self.state, self._cache[1]).placed(transaction.slot(wanted))
 
     # --- repair and report ----------------------------------------------------------------------------------
 
     def _repair(self, number: int, found: list[Drift]) -> None:
         before = netlink.generation()
         if not self._mended(found):
-            apply.install(self.state, versions.ruleset(self.state, number))
+            apply.install(self.state, versions.ruleset(self.state, number), whole=True)
         self._own = {before + 1} if netlink.generation() == before + 1 else set()
 
     def _mended(self, found: list[Drift]) -> bool:
         """By the small scripts, where all have one, and where the result is as it should be."""
-        if not all(drift.script for drift in found):
+        if not all(drift.small for drift in found):
             return False
+        script = "".join(drift.script for drift in found)
         try:
-            kernel.run_script("".join(drift.script for drift in found))
+            if script:
+                kernel.run_script(script)
+            for drift in found:
+                bans.mend(*drift.bans)
         except FirewallError:  # it changed again meanwhile
             return False
         wanted = str(self.state.checkpoint(versions.LISTING_KEY) or "")
@@ -160,7 +168,7 @@ class Keeper:
             )
 
 
-def _structural(wanted: Listing, live: Listing, ruleset: Ruleset) -> Drift:
+def _structural(wanted: Listing, live: Listing, placed: Ruleset) -> Drift:
     place = f"table {FAMILY} {TABLE}"
     if not live:
         return Drift("table", place, ("table deleted",))
@@ -169,7 +177,7 @@ def _structural(wanted: Listing, live: Listing, ruleset: Ruleset) -> Drift:
         for line in difflib.unified_diff(list(_lines(wanted)), list(_lines(live)), lineterm="", n=0)
         if not line.startswith(("---", "+++", "@@"))
     ]
-    return Drift("rules", place, tuple(changed[:LINES_KEPT]), transaction.rules_only(wanted, live, ruleset))
+    return Drift("rules", place, tuple(changed[:LINES_KEPT]), transaction.rules_only(wanted, live, placed))
 
 
 def _lines(found: Listing) -> Iterator[str]:
@@ -179,55 +187,14 @@ def _lines(found: Listing) -> Iterator[str]:
         yield from lines
 
 
-def _policy_set(one: Set, elements: list[Listed], now: int) -> Iterator[Drift]:
-    listed = {(element.first, element.last): element.expires for element in elements}
-    soon = now + ABOUT_TO_END_SECONDS * NANOSECONDS
-    wanted = {(first, last): until for first, last, until in one.elements if until is None or until > soon}
-    ending = {(first, last) for first, last, until in one.elements if until is not None and until <= soon}
-    lines = [f"- {_text(one, key)}" for key in wanted.keys() - listed.keys()]
-    lines += [f"+ {_text(one, key)}" for key in listed.keys() - wanted.keys() - ending]
-    lines += [
-        f"~ {_text(one, key)}: other time"
-        for key in wanted.keys() & listed.keys()
-        if not _same_time(wanted[key], listed[key], now)
-    ]
+def _policy_set(one: Set, listed: list[Listed], now: int) -> Iterator[Drift]:
+    lines, script = differences.of_policy_set(one, listed, now)
     if lines:
-        yield Drift(
-            "elements", f"set {one.name}", tuple(sorted(lines)[:LINES_KEPT]), refill(one, one.elements, now)
-        )
+        yield Drift("elements", f"set {one.name}", lines[:LINES_KEPT], script)
 
 
-def refill(one: Set, elements: Iterable[Interval], now: int) -> str:
-    """All elements anew; within one transaction nobody sees the empty set."""
-    place = f"{FAMILY} {TABLE} {one.name}"
-    texts = ", ".join(nft.element_texts(one, elements, now))
-    return f"flush set {place}\n" + (f"add element {place} {{ {texts} }}\n" if texts else "")
-
-
-def _same_time(until: int | None, expires: float | None, now: int) -> bool:
-    if until is None or expires is None:
-        return until is None and expires is None
-    return abs(nft.time_left(until, now) / NANOSECONDS - expires) <= TIME_TOLERANCE_SECONDS
-
-
-def _text(one: Set, key: tuple[int, int]) -> str:
-    return nft.element_text(one, *key)
-
-
-def _ban_drift(name: str, wanted: list[BanElement], elements: list[Listed]) -> Iterator[Drift]:
-    family, length = BAN_SETS[name]
-    listed = {element.first: element.expires for element in elements}
-    soon = ABOUT_TO_END_SECONDS * NANOSECONDS
-    known = {element.network: element for element in wanted}
-    missing = [
-        element
-        for element in wanted
-        if element.left > soon
-        and (element.network not in listed or not _same_time(element.left, listed[element.network], 0))
-    ]
-    extra = [Network(family, first, length) for first in listed.keys() - known.keys()]
+def _ban_set(name: str, wanted: list[BanElement], listed: list[Listed]) -> Iterator[Drift]:
+    missing, extra = differences.of_ban_set(name, wanted, listed)
     if missing or extra:
-        lines = [f"- {element.key()}" for element in missing]
-        lines += [f"+ {network}" for network in extra]
-        script = bans.removal(extra) + bans.addition(missing)
-        yield Drift("elements", f"set {name}", tuple(lines[:LINES_KEPT]), script)
+        lines = [f"- {element.key()}" for element in missing] + [f"+ {network}" for network in extra]
+        yield Drift("elements", f"set {name}", tuple(lines[:LINES_KEPT]), bans=(missing, extra))

@@ -57,20 +57,34 @@ def render(ruleset: Ruleset, now: int) -> str:
 
 
 def table(ruleset: Ruleset, now: int) -> str:
-    return "".join(_table(ruleset, now))
+    return block([*sets_text(ruleset.sets, now), *chains_text(ruleset.chains)])
+
+
+def block(parts: Iterable[str]) -> str:
+    return f"table {FAMILY} {TABLE} {{\n{''.join(parts)}}}\n"
+
+
+def sets_text(sets: Iterable[Set], now: int) -> Iterator[str]:
+    for one in sets:
+        elements = list(element_texts(one, one.elements, now))
+        yield f"\tset {one.name} {{\n"
+        yield from (f"\t\t{line}\n" for line in declaration(one))
+        if elements:
+            yield f"\t\telements = {{\n{_lines(elements)}\t\t}}\n"
+        yield "\t}\n"
+
+
+def chains_text(chains: Iterable[Chain]) -> Iterator[str]:
+    for chain in chains:
+        yield f"\tchain {chain.name} {{\n"
+        if chain.hook:
+            yield f"\t\t{hook_text(chain)} policy {chain.policy};\n"
+        yield from (f"\t\t{rule_text(rule)}\n" for rule in chain.rules)
+        yield "\t}\n"
 
 
 def hook_text(chain: Chain) -> str:
     return f"type filter hook {chain.hook} priority {PRIORITY};" if chain.hook else ""
-
-
-def chain_text(chain: Chain) -> Iterator[str]:
-    yield f"\tchain {chain.name} {{\n"
-    if chain.hook:
-        yield f"\t\t{hook_text(chain)} policy {chain.policy};\n"
-    for rule in chain.rules:
-        yield f"\t\t{rule_text(rule)}\n"
-    yield "\t}\n"
 
 
 def fill(set_name: str, texts: list[str]) -> str:
@@ -78,30 +92,12 @@ def fill(set_name: str, texts: list[str]) -> str:
     return f"add element {FAMILY} {TABLE} {set_name} {{\n{_lines(texts)}}}\n" if texts else ""
 
 
-def _table(ruleset: Ruleset, now: int) -> Iterator[str]:
-    yield f"table {FAMILY} {TABLE} {{\n"
-    for one in ruleset.sets:
-        yield from _set(one, list(element_texts(one, one.elements, now)))
-    for chain in ruleset.chains:
-        yield from chain_text(chain)
-    yield "}\n"
-
-
-def _set(one: Set, elements: list[str]) -> Iterator[str]:
-    yield f"\tset {one.name} {{\n"
-    for line in _declaration(one):
-        yield f"\t\t{line}\n"
-    if elements:
-        yield f"\t\telements = {{\n{_lines(elements)}\t\t}}\n"
-    yield "\t}\n"
-
-
 def _lines(elements: list[str]) -> str:
     starts = range(0, len(elements), ELEMENTS_PER_LINE)
     return "".join(f"\t\t\t{', '.join(elements[start : start + ELEMENTS_PER_LINE])},\n" for start in starts)
 
 
-def _declaration(one: Set) -> Iterator[str]:
+def declaration(one: Set) -> Iterator[str]:
     yield "typeof meta nfproto" if one.kind is Kind.GATE else f"type {TYPES[one.family]}"
     match one.kind:
         case Kind.ADDRESSES:

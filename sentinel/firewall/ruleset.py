@@ -42,6 +42,10 @@ class Kind(enum.Enum):
     RATE = "rate"  # filled by the kernel: one limit a source
 
 
+PLACED = frozenset({Kind.ADDRESSES, Kind.GATE})
+SLOTS = ("", ".2")  # ends of set names: a policy's sets are filled beside those of the policy they replace
+
+
 @dataclass(frozen=True, slots=True)
 class Set:
     name: str
@@ -118,6 +122,15 @@ class Ruleset:
         """With the addresses that the DNS names have now."""
         return Ruleset(tuple(one.answered(answers) if one.names else one for one in self.sets), self.chains)
 
+    def placed(self, slot: str) -> Ruleset:
+        """With the names that its policy's sets have in the kernel while they stand in this slot."""
+        moved = {one.name: one.name + slot for one in self.sets if one.kind in PLACED}
+        sets = tuple(replace(one, name=moved.get(one.name, one.name)) for one in self.sets)
+        chains = tuple(
+            replace(chain, rules=tuple(_moved(rule, moved) for rule in chain.rules)) for chain in self.chains
+        )
+        return Ruleset(sets, chains)
+
     def to_json(self) -> str:
         return json.dumps(
             {
@@ -150,6 +163,11 @@ class Ruleset:
             for c in data["chains"]
         )
         return cls(sets, chains)
+
+
+def _moved(rule: Rule, names: Mapping[str, str]) -> Rule:
+    source, destination, gate = (names.get(one, one) for one in (rule.source, rule.destination, rule.gate))
+    return replace(rule, source=source, destination=destination, gate=gate)
 
 
 def digest(text: str) -> str:

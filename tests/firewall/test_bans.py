@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sentinel.errors import FirewallError, UsageError
-from sentinel.firewall import apply, bans, kernel, networks
+from sentinel.firewall import apply, bans, kernel, networks, versions
 from sentinel.firewall.apply import Confirm
 from sentinel.firewall.bans import Bans, Outcome
 from sentinel.firewall.settings import BanSettings
@@ -78,13 +78,17 @@ def test_neighbours_become_their_network(applied, state, ledger):
     assert book.covering("203.0.113.200")[0].address == "203.0.113.0/24"
 
 
-def test_outlives_a_new_table_with_time_and_hits(applied, state, ledger):
+@pytest.mark.parametrize("whole", [False, True])
+def test_outlives_a_new_table_with_time_and_hits(applied, state, ledger, whole):
     book = Bans(state, ledger, settings())
     book.add("203.0.113.7", 1_000)
     book.add("2001:db8::1", 2_000)
-    row = "delete element inet sentinel ban_4_32 { 203.0.113.7 }\nadd element inet sentinel ban_4_32 { 203.0.113.7 counter packets 5 bytes 300 timeout 1000s expires 900s }\n"
+    row = "delete element inet sentinel ban_4_32 { 203.0.113.7 }\nadd element inet sentinel ban_4_32 { 203.0.113.7 counter packets 5 bytes 300 timeout 1000s expires 999s }\n"
     kernel.run_script(row)  # the kernel counted five packets
-    applied("inbound: [{allow: tcp/443}]\n")
+    if whole:
+        apply.install(state, versions.ruleset(state, 1), whole=True)
+    else:
+        applied("inbound: [{allow: tcp/443}]\n")
     [element] = kernel.elements("ban_4_32")
     assert (element.packets, element.bytes, element.timeout) == (5, 300, 1_000)
     assert 990 <= element.expires <= 1_000
