@@ -28,12 +28,9 @@ class Listing:
     def names(self, kind: str) -> list[str]:
         return [name for found, name in self.blocks if found == kind]
 
-    def chain(self, name: str) -> tuple[str, ...]:
-        return self.blocks.get((CHAIN, name), ())
-
     def hook(self, name: str) -> str:
         """What hangs a chain into the kernel, without its policy; "" for a chain that is only jumped to."""
-        first = next(iter(self.chain(name)), "")
+        first = next(iter(self.blocks.get((CHAIN, name), ())), "")
         return first.partition(" policy")[0] if first.startswith("type ") else ""
 
     def agrees(self, rules: dict[str, int], sets: Iterable[str]) -> bool:

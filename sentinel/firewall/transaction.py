@@ -81,12 +81,11 @@ def rules_only(wanted: Listing, live: Listing, placed: Ruleset) -> str:
     sets, known = live.of(SET), wanted.of(SET)
     if not can_stay(live, placed) or any(sets.get(name) != lines for name, lines in known.items()):
         return ""
-    chains = {**wanted.of(CHAIN), **live.of(CHAIN)}
-    differing = [name for name in chains if wanted.chain(name) != live.chain(name)]
-    there = [name for name in differing if (CHAIN, name) in live.blocks]
+    right, found = wanted.of(CHAIN), live.of(CHAIN)
+    differing = [name for name in {**right, **found} if right.get(name) != found.get(name)]
     commands = [
-        *(f"flush chain {PLACE} {name}" for name in there),
-        *(f"delete chain {PLACE} {name}" for name in there if (CHAIN, name) not in wanted.blocks),
+        *(f"flush chain {PLACE} {name}" for name in differing if name in found),
+        *(f"delete chain {PLACE} {name}" for name in differing if name not in right),
         *(f"delete set {PLACE} {name}" for name in sets.keys() - known.keys()),
     ]
     mended = [chain for chain in placed.chains if chain.name in differing]

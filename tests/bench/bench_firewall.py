@@ -4,6 +4,7 @@ Each part prints one line `name: figure ... (limit)`, and the exit status is 1 w
 
     differential   30 random policies x 700 random packets: the evaluator and the kernel agree on each
     apply          50 policies applied under 1,000 new connections a second: none wrongly accepted or refused
+    switch         the same with datagrams as fast as they go and policies of 1,000 rules: none lost, none let in
     flush          an outsider empties the guarded chain 100 times: nothing accepted wrongly, closed for how long
     drift          500 outside modifications: all repaired, p99 under 250 ms, bans and other tables intact
     lockout        50 policies that would lock the administrator out, everything killed with -9: access returns
@@ -21,12 +22,14 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "firewall"))
 
 import firewall_lab  # noqa: E402 - found through the path set above
+import firewall_load  # noqa: E402
 import firewall_trials  # noqa: E402
 
 PARTS = {
     "differential": lambda spaces, quick: firewall_trials.differential(spaces, 30, 30 if quick else 700),
-    "apply": lambda spaces, quick: firewall_trials.under_load(spaces, 5 if quick else 50, 1_000),
-    "flush": lambda spaces, quick: firewall_trials.flushes(spaces, 5 if quick else 100, 1_000),
+    "apply": lambda spaces, quick: firewall_load.under_load(spaces, 5 if quick else 50, 1_000),
+    "switch": lambda spaces, quick: firewall_load.switching(spaces, *(5, 100) if quick else (20, 1_000)),
+    "flush": lambda spaces, quick: firewall_load.flushes(spaces, 5 if quick else 100, 1_000),
     "drift": lambda spaces, quick: firewall_trials.drift(spaces, 20 if quick else 500),
     "lockout": lambda spaces, quick: firewall_trials.lockouts(spaces, 2 if quick else 50),
     "size": lambda spaces, quick: firewall_trials.size(spaces, 1_000 if quick else 100_000),

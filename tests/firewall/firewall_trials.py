@@ -1,13 +1,10 @@
 """The trials that the bench runs in full and the tests in small: each returns (passed, one line of figures)."""
 
 import contextlib
-import json
 import os
 import random
 import resource
-import select
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,16 +14,14 @@ import time
 from pathlib import Path
 
 import firewall_lab
-from firewall_lab import nft, sh
+from firewall_lab import nft
+from firewall_shop import ACTIVE, Shop, daemon, wait_for
 
 from sentinel.errors import FirewallError
-from sentinel.firewall import apply, bans, component, kernel, listing, netlink, versions
+from sentinel.firewall import apply, bans, component, kernel, listing, versions
 from sentinel.firewall.apply import Confirm
-from sentinel.firewall.settings import BanSettings
 from sentinel.ledger import Ledger
 from sentinel.state import State
-
-ACTIVE = BanSettings.model_validate({"mode": "active", "budget_per_minute": 1_000_000, "aggregate_after": 0})
 
 
 def differential(spaces, policies, tuples):
@@ -42,228 +37,6 @@ def differential(spaces, policies, tuples):
     finally:
         lab.close()
     return wrong == 0, f"{total} packets over {policies} policies, {wrong} disagreements (0)"
-
-
-# --- a host with a service, somebody who connects ---------------------------------------------------------------
-
-
-class Shop:
-    """A guarded host (10.90.0.1) and a client (10.90.0.2 and more addresses) over a veth pair."""
-
-    def __init__(self, spaces, folder):
-        self.spaces, self.folder = spaces, Path(folder)
-        self.host, self.client = spaces.new(), spaces.new()
-        with spaces.inside(self.host):
-            sh(f"ip link add shop0 type veth peer name c0 netns /proc/{os.getpid()}/fd/{self.client}")
-            sh("ip addr add 10.90.0.1/16 dev shop0\nip link set shop0 up")
-        with spaces.inside(self.client):
-            sh("ip link set c0 up\nip addr add 10.90.0.2/16 dev c0\nip addr add 10.90.0.3/16 dev c0")
-            with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as file:
-                file.write("10000 65000")
-        self.state = State(self.folder / "state")
-        self.ledger = Ledger(self.folder / "state")
-
-    def policy(self, text, name="policy.yml"):
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
-    def serve(self, port):
-        """An echoing TCP service in the host."""
-        with self.spaces.inside(self.host):
-            listener = socket.create_server(("10.90.0.1", port), backlog=4096)
-        threading.Thread(target=_echo, args=(listener,), daemon=True).start()
-        return listener
-
-    def connect(self, port, source="10.90.0.2", seconds=1.0):
-        with self.spaces.inside(self.client):
-            return socket.create_connection(("10.90.0.1", port), seconds, (source, 0))
-
-    def reaches(self, port, source="10.90.0.2", seconds=0.5):
-        try:
-            self.connect(port, source, seconds).close()
-        except OSError:
-            return False
-        return True
-
-
-def _echo(listener):
-    poll = select.epoll()
-    poll.register(listener, select.EPOLLIN)
-    known = {}
-    with contextlib.suppress(OSError, ValueError):
-        while True:
-            for number, _ in poll.poll(1.0):
-                if number == listener.fileno():
-                    connection, _ = listener.accept()
-                    known[connection.fileno()] = connection
-                    poll.register(connection, select.EPOLLIN)
-                    continue
-                try:
-                    data = known[number].recv(4096)
-                    if data:
-                        known[number].send(data)
-                        continue
-                except OSError:
-                    pass
-                poll.unregister(number)
-                known.pop(number).close()
-
-
-# --- 2: applying under load -------------------------------------------------------------------------------------
-
-
-def under_load(spaces, policies, per_second):
-    """A port that every policy allows and one that every policy refuses; SYNs sent and answers counted as they come.
-
-    The client sends SYN after SYN from ever new ports without waiting; the host's kernel answers with SYN-ACK where
-    it accepts. A connection of the allowed port without an answer was wrongly refused, one of the other with an
-    answer wrongly accepted.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(spaces, folder)
-        with spaces.inside(shop.host), _loading(shop, per_second) as finish:
-            for number in range(policies):
-                path = shop.policy(_loaded(number), f"p{number}.yml")
-                apply.apply(path, shop.state, shop.ledger, confirm=Confirm.NOW)
-            result = finish()
-        shop.state.close()
-    rate = result["sent"] / result["seconds"]
-    wrong = result["refused"] + result["resent"] + result["accepted"]
-    return not wrong and rate >= per_second * 0.95, (
-        f"{policies} policies in {result['seconds']:.1f} s under {rate:.0f} connections/s:"
-        f" {result['sent']} made, {result['refused']} wrongly refused, {result['accepted']} wrongly accepted,"
-        f" {result['resent']} first packets lost (0, 0, 0)"
-    )
-
-
-@contextlib.contextmanager
-def _loading(shop, per_second):
-    """The first policy is in, both services listen, the client sends; call what is yielded to end and count."""
-    listeners = [shop.serve(443), shop.serve(5432)]
-    apply.apply(shop.policy(_loaded(0)), shop.state, shop.ledger, confirm=Confirm.NOW)
-    with shop.spaces.inside(shop.client):  # a process of its own: it must not wait for our interpreter
-        load = subprocess.Popen(
-            [sys.executable, __file__, "load", str(per_second)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-    load.stdout.readline()
-    yield lambda: json.loads(load.communicate()[0])
-    for listener in listeners:
-        listener.close()
-
-
-def flushes(spaces, count, per_second):
-    """Somebody empties the inbound chain or opens its policy while the daemon guards it.
-
-    An emptied chain is closed by its policy until it is repaired: nothing is accepted wrongly, and first packets of
-    allowed connections are lost for as long as netlink says that the chain was empty.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Shop(spaces, folder)
-        with spaces.inside(shop.host), _loading(shop, per_second) as finish:
-            events = netlink.Events()
-            daemon = _daemon(shop)
-            time.sleep(0.5)
-            closed = []
-            for _ in range(count):
-                nft("flush chain inet sentinel inbound")
-                started = time.monotonic()
-                events.read()
-                while not any(change.kind == "rule" for _, made in events.read().commits for change in made):
-                    select.select([events], [], [], 1)
-                closed.append(time.monotonic() - started)
-                time.sleep(0.05)
-            result = finish()
-            events.close()
-            daemon.terminate()
-            daemon.wait()
-        shop.state.close()
-    lost = result["resent"] + result["refused"]
-    return not result["accepted"] and len(closed) == count, (
-        f"{count} flushes of the inbound chain under {per_second} connections/s: {result['accepted']} wrongly accepted (0);"
-        f" closed for a median of {statistics.median(closed) * 1_000:.0f} ms, at most {max(closed) * 1_000:.0f} ms,"
-        f" {lost} of {result['sent']} first packets had to be sent again"
-    )
-
-
-def _loaded(number):
-    extra = "\n".join(
-        f"  - {{allow: tcp/{2_000 + number * 7 + i}, from: 10.{(number + i) % 80}.0.0/16}}"
-        for i in range(number % 9)
-    )
-    default = ("drop", "reject", "accept")[number % 3]
-    return f"""
-default: {{inbound: {default}}}
-groups: {{shoppers: [10.90.0.0/16], others: [{number + 1}.0.0.0/16]}}
-inbound:
-{extra}
-  - {{allow: tcp/443, from: [shoppers, others]}}
-  - {{deny: tcp/5432}}
-"""
-
-
-def load_main(per_second):
-    """In the client's namespace: non-blocking connects at a steady rate until stdin closes; counts as JSON."""
-    print("ready", flush=True)
-    poll, waiting, counts = select.epoll(), {}, {"sent": 0, "refused": 0, "accepted": 0, "resent": 0}
-    started = time.monotonic()
-    ending = None
-    while ending is None or time.monotonic() < ending:
-        now = time.monotonic()
-        if ending is None and select.select([sys.stdin], [], [], 0)[0]:
-            seconds, ending = now - started, now + 1.5
-        due = int((now - started) * per_second) if ending is None else 0
-        while counts["sent"] < due:
-            counts["sent"] += 1
-            port = (443, 5432)[counts["sent"] % 4 == 0]
-            one = socket.socket()
-            one.setblocking(False)
-            one.connect_ex(("10.90.0.1", port))
-            waiting[one.fileno()] = (one, port, now)
-            poll.register(one, select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP)
-        for number, _ in poll.poll(0.002):
-            one, port, _ = waiting.pop(number)
-            error = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            _settle(counts, port, error == 0)
-            counts["resent"] += port == 443 and not error and _resent(one)
-            poll.unregister(number)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            one.close()
-        _give_up(waiting, poll, counts, now)
-    for one, port, _ in waiting.values():
-        _settle(counts, port, False)
-        one.close()
-    print(json.dumps(counts | {"seconds": seconds}))
-
-
-def _resent(connection):
-    """Was the first SYN lost, and only its retry answered? (tcp_info.tcpi_total_retrans)"""
-    return (
-        int.from_bytes(
-            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[100:104], sys.byteorder
-        )
-        > 0
-    )
-
-
-def _settle(counts, port, connected):
-    if port == 443 and not connected:
-        counts["refused"] += 1
-    if port != 443 and connected:
-        counts["accepted"] += 1
-
-
-def _give_up(waiting, poll, counts, now):
-    """A dropped SYN of the forbidden port gets no answer; before its retry at one second it is settled."""
-    for number in [
-        n for n, (_, port, since) in waiting.items() if now - since > (0.9 if port != 443 else 3.0)
-    ]:
-        one, port, _ = waiting.pop(number)
-        _settle(counts, port, False)
-        poll.unregister(number)
-        one.close()
 
 
 # --- 3: drift ---------------------------------------------------------------------------------------------------
@@ -298,7 +71,7 @@ def drift(spaces, modifications):
             nft(FOREIGN)
             foreign = _foreign()
             shop.policy(KEPT_POLICY)
-            keeper = _daemon(
+            keeper = daemon(
                 shop
             )  # a process of its own, as in production: it must not wait for our interpreter
             assert wait_for(lambda: versions.find(shop.state, versions.Standing.CURRENT), 20)
@@ -357,15 +130,6 @@ class Running:
         self.stopping.set()
         self.thread.join(10)
         assert self.failure is None
-
-
-def wait_for(what, seconds):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.005)
-    return bool(what())
 
 
 def snapshot(like=None):
@@ -484,14 +248,14 @@ def lockouts(spaces, count, seconds=1.0):
             path = shop.policy(f"# {number}\n" + LOCKOUTS[number % len(LOCKOUTS)], "bad.yml")
             refused += _refuses(shop, path)
             with spaces.inside(shop.host):
-                daemon = _daemon(shop)
+                guard = daemon(shop)
                 died = subprocess.run(
                     [sys.executable, "-c", KILLED_APPLY, str(path), str(shop.folder / "state"), str(seconds)],
                     check=False,
                 )
                 assert died.returncode == -signal.SIGKILL
-                daemon.kill()
-                daemon.wait()
+                guard.kill()
+                guard.wait()
             assert not shop.reaches(22, seconds=0.2), "the policy was no lock-out"
             survived += _alive(session)
             back += wait_for(lambda: shop.reaches(22, seconds=0.3), seconds + 5)
@@ -516,21 +280,6 @@ def _refuses(shop, path):
         except FirewallError as error:
             return "failsafe" in str(error)
     return False
-
-
-def _daemon(shop):
-    """A component that keeps drift away, in a process to kill."""
-    code = (
-        "import sys, threading; from pathlib import Path\n"
-        "from sentinel.firewall.component import FirewallComponent as F; from sentinel.firewall.settings import FirewallSettings as S\n"
-        "from sentinel.state import State; from sentinel.ledger import Ledger\n"
-        "d = Path(sys.argv[1]); c = F(S(policy=d.parent / 'policy.yml', enforce=True), State(d), Ledger(d))\n"
-        "print('up', flush=True); c.run(threading.Event())\n"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code, str(shop.folder / "state")], stdout=subprocess.PIPE)
-    child.stdout.readline()
-    child.stdout.close()
-    return child
 
 
 def _alive(session):
@@ -565,9 +314,7 @@ def size(spaces, count):
         for _ in range(5):  # taken in turns, so that the machine's other work weighs on both alike
             plains.append(_timed(spaces, shop, ["nft", "-f", str(plain_script)]))
             ours.append(
-                _timed(
-                    spaces, shop, [sys.executable, __file__, "apply", str(path), str(shop.folder / "state")]
-                )
+                _timed(spaces, shop, [sys.executable, __file__, str(path), str(shop.folder / "state")])
             )
         shop.state.close()
     plain, own = (min(one[0] for one in found) for found in (plains, ours))
@@ -659,7 +406,4 @@ def until(spaces):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "load":
-        load_main(int(sys.argv[2]))
-    else:
-        apply_main(*sys.argv[2:])
+    apply_main(*sys.argv[1:])

@@ -1,5 +1,8 @@
 """Applying, confirming, rolling back: with the watchdog as the process it is."""
 
+import firewall_lab
+import firewall_load
+import firewall_shop
 import firewall_trials
 import pytest
 
@@ -36,7 +39,7 @@ def test_unconfirmed_goes_back_by_itself(namespace, state, ledger, policy_file):
     assert "tcp dport 443" in kernel.listing()
     with pytest.raises(FirewallError, match="waits for confirmation"):
         apply.apply(policy_file(ONE), state, ledger)
-    assert firewall_trials.wait_for(lambda: Standing.ROLLED_BACK in standings(state), 10)
+    assert firewall_shop.wait_for(lambda: Standing.ROLLED_BACK in standings(state), 10)
     assert "tcp dport 80" in kernel.listing()
     with pytest.raises(FirewallError, match="no version waits"):
         apply.confirm_pending(state, ledger)
@@ -54,7 +57,7 @@ def test_confirmed_in_time_stays(namespace, state, ledger, policy_file):
     version = apply.apply(policy_file(ONE), state, ledger, confirm=Confirm.WAIT, confirm_seconds=1.0)
     apply.confirm_pending(state, ledger)
     script = watchdog.script_path(state, version.number)
-    assert firewall_trials.wait_for(lambda: not script.exists(), 10)  # the watchdog saw it and ended
+    assert firewall_shop.wait_for(lambda: not script.exists(), 10)  # the watchdog saw it and ended
     assert standings(state) == [Standing.CURRENT]
     assert "tcp dport 80" in kernel.listing()
 
@@ -90,7 +93,7 @@ def test_damaged_state_still_goes_back(namespace, state, ledger, policy_file):
     state.close()
     for path in state.path.parent.glob("state.db*"):
         path.write_bytes(b"not a database, " * 500)
-    assert firewall_trials.wait_for(lambda: "tcp dport 80" in kernel.listing(), 10)
+    assert firewall_shop.wait_for(lambda: "tcp dport 80" in kernel.listing(), 10)
 
 
 def test_without_a_watchdog_nothing_is_applied(namespace, state, ledger, policy_file, monkeypatch):
@@ -101,7 +104,7 @@ def test_without_a_watchdog_nothing_is_applied(namespace, state, ledger, policy_
 
 
 def test_foreign_tables_are_never_touched(namespace, state, ledger, policy_file):
-    firewall_trials.nft(firewall_trials.FOREIGN)
+    firewall_lab.nft(firewall_trials.FOREIGN)
     before = firewall_trials._foreign()
     apply.apply(policy_file(ONE), state, ledger, confirm=Confirm.WAIT, confirm_seconds=60)
     apply.roll_back(state, ledger)
@@ -123,7 +126,17 @@ def test_lockout_trial(spaces):
 
 
 def test_under_load_trial(spaces):
-    passed, line = firewall_trials.under_load(spaces, 5, 300)
+    passed, line = firewall_load.under_load(spaces, 5, 300)
+    assert passed, line
+
+
+def test_switching_trial(spaces):
+    passed, line = firewall_load.switching(spaces, 5, 300)
+    assert passed, line
+
+
+def test_flush_trial(spaces):
+    passed, line = firewall_load.flushes(spaces, 3, 300)
     assert passed, line
 
 

@@ -1,5 +1,7 @@
 """The component as it runs: applies at first start, repairs, reloads or keeps the old, follows DNS names."""
 
+import firewall_lab
+import firewall_shop
 import firewall_trials
 import pytest
 
@@ -12,7 +14,7 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture
 def shop(spaces, tmp_path):
-    found = firewall_trials.Shop(spaces, tmp_path)
+    found = firewall_shop.Shop(spaces, tmp_path)
     with spaces.inside(found.host):
         yield found
     found.state.close()
@@ -23,8 +25,8 @@ def test_enforces_from_the_first_start(shop):
     running = firewall_trials.Running(shop, settings)
     right = kernel.listing()
     assert "tcp dport 80" in right
-    firewall_trials.nft("flush chain inet sentinel inbound")
-    assert firewall_trials.wait_for(lambda: kernel.listing() == right, 5)
+    firewall_lab.nft("flush chain inet sentinel inbound")
+    assert firewall_shop.wait_for(lambda: kernel.listing() == right, 5)
     shop.policy("inbound: [{allow: tcp/443}]\n")
     running.component.reload(settings)
     assert "tcp dport 443" in kernel.listing()
@@ -41,10 +43,10 @@ def test_answers_reach_the_kernel(shop, monkeypatch):
     monkeypatch.setattr(names, "dns", lambda server: lambda name: (answers[name], 60))
     text = "outbound: [{allow: tcp/443, to: [api.pay.example, 192.0.2.1]}]\ndefault: {outbound: drop}\n"
     running = firewall_trials.Running(shop, FirewallSettings(policy=shop.policy(text), enforce=True))
-    assert firewall_trials.wait_for(lambda: len(kernel.elements("outbound_1_to_4")) == 2, 5)
+    assert firewall_shop.wait_for(lambda: len(kernel.elements("outbound_1_to_4")) == 2, 5)
     assert len(kernel.elements("outbound_1_to_6")) == 1
-    firewall_trials.nft("flush set inet sentinel outbound_1_to_4")
-    assert firewall_trials.wait_for(lambda: len(kernel.elements("outbound_1_to_4")) == 2, 5)
+    firewall_lab.nft("flush set inet sentinel outbound_1_to_4")
+    assert firewall_shop.wait_for(lambda: len(kernel.elements("outbound_1_to_4")) == 2, 5)
     running.stop()
     assert versions.find(shop.state, versions.Standing.CURRENT).number == 1
 
@@ -58,6 +60,6 @@ def test_takes_back_what_a_dead_watchdog_left(shop, monkeypatch):
     path = shop.policy("inbound: [{allow: tcp/443}]\n", "two.yml")
     apply.apply(path, shop.state, shop.ledger, confirm=apply.Confirm.WAIT, confirm_seconds=-10)
     running = firewall_trials.Running(shop, FirewallSettings(policy=path, enforce=True))
-    assert firewall_trials.wait_for(lambda: "tcp dport 80" in kernel.listing(), 5)
+    assert firewall_shop.wait_for(lambda: "tcp dport 80" in kernel.listing(), 5)
     running.stop()
     assert versions.history(shop.state)[0].standing is versions.Standing.ROLLED_BACK

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import firewall_lab
+import firewall_shop
 import firewall_trials
 import pytest
 
@@ -42,11 +44,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_repaired_and_told(guarded, state, ledger, change):
-    bans.Bans(state, ledger, firewall_trials.ACTIVE).add("203.0.113.7", 1_000)
+    bans.Bans(state, ledger, firewall_shop.ACTIVE).add("203.0.113.7", 1_000)
     keeper = drift.Keeper(state, ledger, enforce=True)
     assert keeper.check(guarded.read()) == []
     right = firewall_trials.snapshot()
-    firewall_trials.nft(change)
+    firewall_lab.nft(change)
     found = keeper.check(guarded.read() if "dormant" not in change else None)
     assert firewall_trials.snapshot() == right
     kind, line = CHANGES[change]
@@ -60,7 +62,7 @@ def test_repaired_and_told(guarded, state, ledger, change):
 
 def test_observing_reports_once_and_touches_nothing(guarded, state, ledger):
     keeper = drift.Keeper(state, ledger, enforce=False)
-    firewall_trials.nft("insert rule inet sentinel inbound accept")
+    firewall_lab.nft("insert rule inet sentinel inbound accept")
     before = kernel.listing()
     assert keeper.check() == keeper.check()
     assert kernel.listing() == before
@@ -68,8 +70,8 @@ def test_observing_reports_once_and_touches_nothing(guarded, state, ledger):
 
 
 def test_a_changed_time_is_drift(guarded, state, ledger):
-    bans.Bans(state, ledger, firewall_trials.ACTIVE).add("203.0.113.7", 1_000)
-    firewall_trials.nft(
+    bans.Bans(state, ledger, firewall_shop.ACTIVE).add("203.0.113.7", 1_000)
+    firewall_lab.nft(
         "delete element inet sentinel ban_4_32 { 203.0.113.7 }\n"
         "add element inet sentinel ban_4_32 { 203.0.113.7 timeout 5s }"
     )
@@ -80,7 +82,7 @@ def test_a_changed_time_is_drift(guarded, state, ledger):
 
 def test_own_changes_are_no_drift(guarded, state, ledger, policy_file):
     keeper = drift.Keeper(state, ledger, enforce=True)
-    bans.Bans(state, ledger, firewall_trials.ACTIVE).add("203.0.113.7", 1_000)
+    bans.Bans(state, ledger, firewall_shop.ACTIVE).add("203.0.113.7", 1_000)
     apply.apply(policy_file("inbound: [{allow: tcp/80}]\n"), state, ledger, confirm=Confirm.NOW)
     assert keeper.check(guarded.read()) == []
     assert entries(ledger) == []
@@ -105,7 +107,7 @@ def test_a_flood_of_events_means_compare_everything(guarded, monkeypatch):
     monkeypatch.setattr(netlink, "RECEIVE_BYTES", 4_096)
     small = netlink.Events()
     for number in range(40):
-        firewall_trials.nft(f"add chain inet sentinel c{number}")
+        firewall_lab.nft(f"add chain inet sentinel c{number}")
     burst = small.read()
     small.close()
     assert burst
@@ -120,7 +122,7 @@ def test_trial(spaces):
 
 
 def test_component_observes_without_touching(spaces, tmp_path):
-    shop = firewall_trials.Shop(spaces, tmp_path)
+    shop = firewall_shop.Shop(spaces, tmp_path)
     with spaces.inside(shop.host):
         settings = FirewallSettings(policy=shop.policy(firewall_trials.KEPT_POLICY), enforce=False)
         keeper = firewall_trials.Running(shop, settings)

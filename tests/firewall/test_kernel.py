@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-import firewall_trials
+import firewall_lab
 import pytest
 
 from sentinel import process
@@ -53,7 +53,7 @@ def test_other_refusals_keep_nfts_word(namespace):
 
 @pytest.mark.netns
 def test_published_ports_are_reported(namespace):
-    firewall_trials.nft(
+    firewall_lab.nft(
         "table ip nat {\n chain DOCKER { tcp dport 8080 dnat to 172.17.0.2:80\n udp dport 53 dnat to 172.17.0.3\n }\n"
         " chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER\n }\n}\n"
     )

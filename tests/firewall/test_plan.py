@@ -1,5 +1,8 @@
 """What an apply would change, and whose session it would cut."""
 
+import socket
+
+import firewall_shop
 import firewall_trials
 import pytest
 
@@ -13,7 +16,7 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture
 def shop(spaces, tmp_path):
-    found = firewall_trials.Shop(spaces, tmp_path)
+    found = firewall_shop.Shop(spaces, tmp_path)
     with spaces.inside(found.host):
         apply.apply(found.policy(firewall_trials.GOOD), found.state, found.ledger, confirm=Confirm.NOW)
         yield found
@@ -50,7 +53,7 @@ def test_many_elements_are_summed_up(shop):
 def test_a_live_session_is_seen_and_protected(shop):
     listener = shop.serve(22)
     session = shop.connect(22)
-    assert firewall_trials.wait_for(lambda: len(probes.sockets().inbound()) == 1, 2)
+    assert firewall_shop.wait_for(lambda: len(probes.sockets().inbound()) == 1, 2)
     [seen] = probes.sockets().inbound()
     assert str(seen).startswith("10.90.0.2 port ")
     for text in firewall_trials.LOCKOUTS:
@@ -71,7 +74,7 @@ def test_a_live_session_is_seen_and_protected(shop):
 
 def test_probes_miss_a_peer_that_no_longer_answers(shop):
     with shop.spaces.inside(shop.client):
-        peer = firewall_trials.socket.create_server(("10.90.0.3", 8443))
+        peer = socket.create_server(("10.90.0.3", 8443))
     text = "outbound: [{allow: tcp/8443, to: 10.90.0.3}]\nfailsafe: [{allow: tcp/22, from: 10.90.0.2}]\n"
     wanted = policy.parse(text, "p.yml")
     before = probes.observe(wanted)
@@ -83,7 +86,7 @@ def test_probes_miss_a_peer_that_no_longer_answers(shop):
 
 def test_a_failed_probe_rolls_back(shop):
     with shop.spaces.inside(shop.client):
-        peer = firewall_trials.socket.create_server(("10.90.0.3", 8443))
+        peer = socket.create_server(("10.90.0.3", 8443))
     text = (
         firewall_trials.GOOD + "default: {outbound: drop}\n"
         "outbound: [{deny: tcp/8443, to: 10.90.0.0/24}, {allow: tcp/8443, to: 10.90.0.3}]\n"
