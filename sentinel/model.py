@@ -215,6 +215,7 @@ class Packet:
     number: int  # 1-based in its source; EVE's pcap_cnt
     time: int
     data: bytes
+    link_type: int = 1  # of the frame
     version: int = 0  # 4, 6, 0 = not IP
     src: bytes = b""
     dst: bytes = b""

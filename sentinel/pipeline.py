@@ -49,10 +49,12 @@ def replay_network(
     from sentinel.detect.build import build
     from sentinel.detect.settings import DetectSettings
     from sentinel.protocol.fastpath import FastParser
+    from sentinel.protocol.session import held
     from sentinel.protocol.settings import ProtocolSettings
 
     options = STOCK_OPTIONS | dict(overrides or {})
-    engine = build(rules, DetectSettings().variables(), options, cache=cache_folder()).engine
+    built = build(rules, DetectSettings().variables(), options, cache=cache_folder(), held=held)
+    engine = built.engine
     parser = FastParser(ProtocolSettings.model_validate({}), options, engine.screen)
     for batch in read(path, rows=BATCH_ROWS):
         for packet in parser.feed(batch):
@@ -60,6 +62,7 @@ def replay_network(
         progress(len(batch.data))
     for packet in parser.finish():
         yield from engine.inspect(packet)
+    built.sets.save()
 
 
 def profile_network(

@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinel import metrics
+from sentinel.detect.alerts import AlertFields, fields_of
 from sentinel.detect.datasets import DataSets
 from sentinel.detect.engine import ALERTS_PER_PACKET, Engine
 from sentinel.detect.geography import Countries
 from sentinel.detect.load import Failure, Loaded, load
 from sentinel.detect.readers import BodyLimits
+from sentinel.detect.reputation import Reputation, reputation_of
 from sentinel.detect.state import Memory
 from sentinel.detect.thresholds import Filter, Thresholds, read_filters
 from sentinel.errors import InvalidInputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sentinel.detect.rule import Rule
+    from sentinel.model import Packet
 
 log = logging.getLogger(__name__)
 _HTTP = "app-layer.protocols.http.libhtp.default-config."
@@ -33,6 +36,13 @@ _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 class Built:
     engine: Engine
     loaded: Loaded
+    sets: DataSets
+    reputation: Reputation
+
+    def enforce(self) -> None:
+        """From now on these rules count: what they know about names and addresses replaces what the old ones knew."""
+        self.engine.memory.sets = self.sets
+        self.engine.memory.reputation = self.reputation
 
 
 def byte_count(text: str) -> int:
@@ -90,12 +100,13 @@ def build(
     memory: Memory | None = None,
     cache: Path | None = None,
     host: str = "",
+    held: Callable[[Packet], bytes] = lambda _: b"",
 ) -> Built:
     """Rules are made with the collector off and then set aside from it: a million tuples that never become garbage."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _build(paths, base_variables, options or {}, memory, cache, host)
+        return _build(paths, base_variables, options or {}, memory, cache, host, held)
     finally:
         gc.freeze()
         if collecting:
@@ -109,16 +120,19 @@ def _build(  # noqa: PLR0917 - as `build`
     memory: Memory | None,
     cache: Path | None,
     host: str,
+    held: Callable[[Packet], bytes],
 ) -> Built:
     variables = variables_of(base_variables, options)
     loaded = load(paths, variables, cache)
-    sets = memory.sets if memory is not None else DataSets()
-    rules = [rule for rule in loaded.rules if _sets_loaded(rule, sets, loaded)]
+    countries = Countries.open(options.get("geoip-database", ""))
+    folder = Path(options["default-data-dir"]) if "default-data-dir" in options else None
+    sets = DataSets(folder, memory.sets if memory is not None else None)
+    reputation = reputation_of(options)
+    rules = vetted(loaded, sets, reputation)
     for failure in loaded.failed:
         log.warning("%s", failure.problem())
     metrics.rules_loaded.set(len(rules), plane="network")
     metrics.rules_failed.set(len(loaded.failed), plane="network")
-    countries = Countries.open(options.get("geoip-database", ""))
     engine = Engine(
         rules,
         memory or Memory(sets, countries.country if countries else None),
@@ -127,17 +141,40 @@ def _build(  # noqa: PLR0917 - as `build`
         alerts_per_packet=int(options.get("packet-alert-max", ALERTS_PER_PACKET)),
         cache=cache,
         host=host,
+        fields=fields_of(options, AlertFields(), held),
     )
-    return Built(engine, loaded)
+    built = Built(engine, loaded, sets, reputation)
+    if memory is None:
+        built.enforce()
+    return built
+
+
+def vetted(loaded: Loaded, sets: DataSets, reputation: Reputation) -> list[Rule]:
+    """The rules whose data are there; the others are refused by name, like one with a bad keyword."""
+    return [
+        rule
+        for rule in loaded.rules
+        if _sets_loaded(rule, sets, loaded) and _categories_known(rule, reputation, loaded)
+    ]
+
+
+def _categories_known(rule: Rule, reputation: Reputation, loaded: Loaded) -> bool:
+    named = [check.args[1] for check in rule.checks if check.name == "iprep"]
+    for name in named:
+        if name not in reputation.categories:
+            reason = f"iprep: no category {name} in the reputation categories"
+            loaded.failed.append(Failure(rule.path, rule.line, str(rule.sid), reason))
+            return False
+    return True
 
 
 def _sets_loaded(rule: Rule, sets: DataSets, loaded: Loaded) -> bool:
-    """Data files are read now; a rule whose file is bad is refused like one with a bad keyword."""
+    """Data files are read now."""
     if not rule.sets:
         return True
     try:
-        folder = Path(rule.path).parent
-        sets.load_all((name, kind, str(folder / file) if file else "") for name, kind, file in rule.sets)
+        for name, kind, file, save in rule.sets:
+            sets.load(name, kind, Path(rule.path).parent / file if file else None, save)
     except (ValueError, OSError) as error:
         loaded.failed.append(Failure(rule.path, rule.line, str(rule.sid), str(error)))
         return False

@@ -74,7 +74,9 @@ class Draft:
     last: Section | None = None  # where the newest match went, for modifiers
     base64: list[Match] | None = None  # collects after base64_data
     decoded: tuple[Section, int, list[Match]] | None = None  # the base64_decode it belongs to
-    sets: dict[str, tuple[str, str]] = field(default_factory=dict)  # data sets: name -> (type, file)
+    sets: dict[str, tuple[str, str, str]] = field(
+        default_factory=dict
+    )  # data sets: name -> type, read, saved
     checks: list[Check] = field(default_factory=list)
     app_checks: list[tuple[Check, frozenset[str], tuple[bool, bool]]] = field(default_factory=list)
     post: list[Check] = field(default_factory=list)
@@ -226,7 +228,7 @@ class Draft:
             fast=fast,
             keywords=frozenset(self.keywords),
             bound=self._bound(sections),
-            sets=tuple((name, kind, file) for name, (kind, file) in self.sets.items()),
+            sets=tuple((name, *files) for name, files in self.sets.items()),
         )
 
     def _applications(self, sections: list[Section]) -> frozenset[str]:

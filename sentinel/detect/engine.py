@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentinel.detect.alerts import BLOCKING, make_alert
+from sentinel.detect.alerts import BLOCKING, AlertFields, make_alert
 from sentinel.detect.checks import CHECKS
 from sentinel.detect.groups import Groups
 from sentinel.detect.header import application_fits, header_fits
@@ -60,6 +60,7 @@ class Engine:
         alerts_per_packet: int = ALERTS_PER_PACKET,
         cache: Path | None = None,
         host: str = "",
+        fields: AlertFields | None = None,
     ) -> None:
         self.rules = rules
         self.memory = memory
@@ -67,6 +68,7 @@ class Engine:
         self._thresholds = thresholds
         self._limit = alerts_per_packet
         self._host = host
+        self._fields = fields or AlertFields()
         self._groups = Groups(rules, cache)
         self._cache = cache
         self._screen: Screen | None = None
@@ -194,7 +196,7 @@ class Engine:
                 continue
             passing = rule.action == "pass" or verdict is Verdict.PASS
             if (rule.action == "pass" and "alert" in rule.keywords) or not passing:
-                alerts.append(make_alert(rule, packet, hit.tx, self._host))
+                alerts.append(make_alert(rule, packet, hit.tx, self._host, self._fields, stream=hit.stream))
             if passing or rule.action in BLOCKING:
                 if packet.flow is not None and (hit.tx is not None or hit.stream or whole_flow(rule)):
                     state_of(packet.flow).settled = True

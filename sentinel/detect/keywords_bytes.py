@@ -18,7 +18,7 @@ from sentinel.detect.rule import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sentinel.detect.arguments import Comparison
     from sentinel.detect.draft import Draft
@@ -230,7 +230,7 @@ def _dataset(draft: Draft, value: str | None) -> None:
     if kind not in {"", "string", "md5", "sha256", "ipv4", "ip", "ipv6"}:
         raise ValueError(f"unknown type {kind}")
     _need_buffer(draft)
-    draft.sets[arguments[1]] = (kind, given.get("load") or given.get("state") or "")
+    draft.sets[arguments[1]] = _files(kind, given)
     draft.add(InSet(arguments[0], arguments[1], kind))
 
 
@@ -241,8 +241,17 @@ def _datarep(draft: Draft, value: str | None) -> None:
     given = {key: rest.strip() for key, _, rest in (word.partition(" ") for word in arguments[3:])}
     _need_buffer(draft)
     kind = given.get("type", "string")
-    draft.sets[arguments[0]] = (kind, given.get("load") or given.get("state") or "")
+    draft.sets[arguments[0]] = _files(kind, given)
     draft.add(InSet("datarep", arguments[0], kind, arguments[1], integer(arguments[2])))
+
+
+def _files(kind: str, given: Mapping[str, str]) -> tuple[str, str, str]:
+    """Type, file to read, file to write. A rule may not choose where on the host something is written."""
+    state = given.get("state", "")
+    save = given.get("save") or state
+    if save.startswith("/") or ".." in save.split("/"):
+        raise ValueError("a set is saved below the data directory: neither an absolute path nor ..")
+    return kind, given.get("load") or state, save
 
 
 def _need_buffer(draft: Draft) -> None:

@@ -215,7 +215,7 @@ class Rule(NamedTuple):
     fast: FastPattern | None
     keywords: frozenset[str]
     bound: bool = False  # has a keyword about one packet's headers
-    sets: tuple[tuple[str, str, str], ...] = ()  # data sets it uses: name, type, file
+    sets: tuple[tuple[str, str, str, str], ...] = ()  # data sets it uses: name, type, file read, file written
 
     @property
     def level(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
 from sentinel.detect.arguments import compare
+from sentinel.detect.reputation import Reputation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -48,7 +49,7 @@ class Memory:
         self.sets = sets
         self._countries = countries
         self._hosts: OrderedDict[Hashable, dict[str, int]] = OrderedDict()
-        self.reputation: dict[tuple[str, bytes], int] = {}
+        self.reputation = Reputation({})  # replaced when rules are loaded
 
     # --- bits ------------------------------------------------------------------------------------------------
     def _key(self, packet: Packet, track: str) -> Hashable:
@@ -155,19 +156,15 @@ class Memory:
         return source and destination if side == "both" else source or destination
 
     def has_reputation(self, packet: Packet, side: str, category: str, operator: str, wanted: int) -> bool:
-        def holds(address: bytes) -> bool:
-            score = self.reputation.get((category, address))
-            if operator == "isnotset":
-                return score is None
-            return score is not None and (operator == "isset" or compare(score, (operator, wanted, 0)))
-
-        source, destination = holds(packet.src), holds(packet.dst)
-        return {
-            "src": source,
-            "dst": destination,
-            "both": source and destination,
-            "any": source or destination,
-        }[side]
+        """As Suricata 7 decides; that `isnotset` takes 0 for unset at one end, and never holds for both, is its way."""
+        scores = self.reputation.score(category, packet.src), self.reputation.score(category, packet.dst)
+        if operator == "isnotset":
+            absent = [score < 0 if side == "any" else score <= 0 for score in scores]
+            return {"src": absent[0], "dst": absent[1], "both": False, "any": any(absent)}[side]
+        holds = [
+            score >= 0 and (operator == "isset" or compare(score, (operator, wanted, 0))) for score in scores
+        ]
+        return {"src": holds[0], "dst": holds[1], "both": all(holds), "any": any(holds)}[side]
 
     def in_set(self, match: Any, data: bytes) -> bool:
         return self.sets.match(match, data)

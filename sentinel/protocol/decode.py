@@ -92,6 +92,7 @@ class Decoder:
         """Decode `packet.data`; the packets to handle in order, the frame itself last."""
         self.inner = []
         self.layers = 0
+        packet.link_type = link_type
         if tag:
             packet.vlan = (tag & 0xFFF,)
         decode = LINK_TYPES.get(link_type)

@@ -4,15 +4,10 @@ In: decoded packets. Out: the packet with `flow`, `to_server` and `established` 
 replaced by a new session on the same ports, evicted at the bound) for the caller to flush. Time is event time.
 ICMP errors join the flow they are about. Timeouts are those of Suricata's stock suricata.yaml; the table never grows
 beyond its bound, evictions are counted.
-
-community_id: https://github.com/corelight/community-id-spec, version 1.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import struct
 from typing import TYPE_CHECKING
 
 from sentinel.model import Flow
@@ -146,18 +141,3 @@ def _flow_id(time: int, number: int) -> int:
     """53 bits, so that JSON readers keep it whole; the same in every replay of a capture."""
     mixed = (time ^ (number * 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
     return ((mixed ^ (mixed >> 29)) & 0x1FFFFFFFFFFFFF) or 1
-
-
-def community_id(flow: Flow, seed: int = 0) -> str:
-    """Version 1: base64 of the SHA-1 of the ordered 5-tuple."""
-    sport, dport, one_way = flow.sport, flow.dport, False
-    if flow.proto in {ICMP, ICMPV6}:
-        table = ICMP_COUNTERPART if flow.proto == ICMP else ICMP6_COUNTERPART
-        one_way = flow.sport not in table
-    src, dst = flow.src, flow.dst
-    if not one_way and (src, sport) > (dst, dport):
-        src, dst, sport, dport = dst, src, dport, sport
-    data = struct.pack(">H", seed) + src + dst + struct.pack(">BB", flow.proto, 0)
-    if flow.proto in {TCP, UDP, ICMP, ICMPV6, 132}:
-        data += struct.pack(">HH", sport, dport)
-    return "1:" + base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()

@@ -15,6 +15,8 @@ from sentinel.protocol.reassembly import Reassembly
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sentinel.model import Packet
+
 MASK = 0xFFFFFFFF
 FIN, SYN, RST, PUSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 
@@ -204,6 +206,15 @@ class Session:
         """No reassembly of that direction from here on (encrypted)."""
         side = self.side(to_server=to_server)
         side.no_reassembly = side.raw_disabled = True
+
+
+def held(packet: Packet, limit: int = 4096) -> bytes:
+    """The first bytes that reassembly still holds of the packet's direction: evidence for an alert."""
+    session = packet.flow.stream_state if packet.flow is not None else None
+    if not isinstance(session, Session):
+        return b""
+    blocks = session.side(to_server=packet.to_server).data.blocks
+    return b"".join(bytes(data[:limit]) for _, data in blocks)[:limit]
 
 
 class Offer:

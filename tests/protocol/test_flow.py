@@ -1,11 +1,9 @@
-"""Flows: both directions, ICMP and its errors, VLANs, timeouts, the bound, community ids."""
+"""Flows: both directions, ICMP and its errors, VLANs, timeouts, the bound."""
 
 import struct
 
 from frames import CLIENT, SERVER, Recorder, batch, ethernet, ipv4, run, udp
 
-from sentinel.model import Flow
-from sentinel.protocol.flow import community_id
 from sentinel.protocol.network import NetworkParser
 from sentinel.protocol.settings import ProtocolSettings
 
@@ -70,13 +68,3 @@ def test_flow_ids_are_the_same_in_every_replay():
     assert ids[0] == ids[1]
     assert len(set(ids[0])) == 2
     assert all(0 < number < 2**53 for number in ids[0])
-
-
-def test_community_id_of_the_specification():
-    """Baseline values of corelight/community-id-spec."""
-    flow = Flow(1, 6, bytes([128, 232, 110, 120]), bytes([66, 35, 250, 204]), 34855, 80, 0, 0)
-    assert community_id(flow) == "1:LQU9qZlK+B5F3KDmev6m5PMibrg="
-    flow = Flow(1, 17, bytes([192, 168, 1, 52]), bytes([8, 8, 8, 8]), 54585, 53, 0, 0)
-    assert community_id(flow) == "1:d/FP5EW3wiY1vCndhwleRRKHowQ="
-    flow = Flow(1, 1, bytes([192, 168, 0, 89]), bytes([192, 168, 0, 1]), 8, 0, 0, 0)
-    assert community_id(flow) == "1:X0snYXpgwiv9TZtqg64sgzUn6Dk="
