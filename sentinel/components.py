@@ -7,6 +7,7 @@ when their component is built: a process pays for what it runs.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinel import figures, metrics
 from sentinel.alert_exceptions import Exceptions
+from sentinel.errors import SentinelError
 from sentinel.ledger import Ledger
 from sentinel.outputs import Journal
 
@@ -48,15 +50,15 @@ def _journal(config: Config, plane: str) -> Journal:
 
 
 class Network:
-    """Live capture and Suricata rules -> the network journal."""
+    """Live capture and Suricata rules -> the network journal. One of several workers has a number and a journal of its own."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, worker: int = 0) -> None:
         from sentinel.netwatch import NetworkWatch
 
         config = context.config
         assert config.network is not None
-        self.journal = _journal(config, "network")
-        self.watch = NetworkWatch(config.network, self.journal.append)
+        self.journal = _journal(config, f"network-{worker}" if worker else "network")
+        self.watch = NetworkWatch(config.network, self.journal, data=config.state / "datasets", worker=worker)
 
     def run(self, stop: threading.Event) -> None:
         self.watch.run(stop)
@@ -69,6 +71,66 @@ class Network:
     def status(self) -> dict[str, Any]:
         self.journal.exceptions.report(time.time_ns())
         return self.watch.status()
+
+
+class NetworkWorkers:
+    """`network.workers` processes that share the flows of each interface (PACKET_FANOUT), kept alive together."""
+
+    def __init__(self, context: Context) -> None:
+        from sentinel.supervise import Family
+
+        assert context.config.network is not None
+        self.workers = context.config.network.workers
+        self.state = context.state
+        with self.state.write() as connection:
+            connection.execute("DELETE FROM component WHERE name LIKE 'network-%'")
+        self.family = Family(
+            {
+                f"network-{number}": [
+                    "run",
+                    "network",
+                    "--worker",
+                    str(number),
+                    "--config",
+                    str(context.path),
+                ]
+                for number in range(1, self.workers + 1)
+            }
+        )
+        while not self.family.ready:
+            self.family.look_after(0.1)
+            if any(child.failures for child in self.family.children):
+                self.family.stop()
+                raise SentinelError("network: a worker could not start, see its message above")
+
+    def run(self, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set():
+                self.family.look_after(0.2)
+        finally:
+            self.family.stop()
+
+    def reload(self, config: Config) -> None:
+        """Each worker builds the new rules beside its own and says in its metrics how that went."""
+        assert config.network is not None
+        if config.network.workers != self.workers:
+            raise SentinelError("network: a change of workers needs a restart")
+        self.family.reload()
+
+    def status(self) -> dict[str, Any]:
+        rows = self.state.read("SELECT state, detail FROM component WHERE name LIKE 'network-%'")
+        details = [json.loads(row["detail"]) for row in rows]
+        sums = {
+            key: sum(detail.get(key, 0) for detail in details) for key in ("packets", "dropped", "alerts")
+        }
+        return {"workers": sum(row["state"] == "running" for row in rows), **sums}
+
+
+def network(context: Context) -> Component:
+    settings = context.config.network
+    assert settings is not None
+    metrics.forget_gauges(context.config.state / "metrics", "network")
+    return NetworkWorkers(context) if settings.workers > 1 else Network(context)
 
 
 class Logs:
@@ -170,8 +232,7 @@ class Webhook:
 
         config = context.config
         assert config.webhook is not None
-        journals = [config.journals / "network.jsonl", config.journals / "logs.jsonl"]
-        self.sender = component.Webhook(config.webhook, journals, context.state)
+        self.sender = component.Webhook(config.webhook, config.alert_journals, context.state)
 
     def run(self, stop: threading.Event) -> None:
         self.sender.run(stop)
@@ -224,7 +285,7 @@ class Metrics:
 
 
 BUILDERS: dict[str, Callable[[Context], Component]] = {
-    "network": Network,
+    "network": network,
     "logs": Logs,
     "firewall": Firewall,
     "backup": Backup,

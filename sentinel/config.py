@@ -154,6 +154,13 @@ class Config(Settings):
     def journals(self) -> Path:
         return self.state / "journal"
 
+    @property
+    def alert_journals(self) -> list[Path]:
+        """What the detection planes write: one file for each process."""
+        workers = self.network.workers if self.network is not None else 1
+        names = [f"network-{number}" for number in range(1, workers + 1)] if workers > 1 else ["network"]
+        return [self.journals / f"{name}.jsonl" for name in [*names, "logs"]]
+
 
 def load(path: Path = DEFAULT_PATH) -> Config:
     return yamlfile.load(path, Config)

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 from sentinel import config as configuration
 from sentinel import metrics, notify
-from sentinel.components import BUILDERS, Component, Context
+from sentinel.components import BUILDERS, Component, Context, Network
 from sentinel.errors import SentinelError, UsageError
 from sentinel.heartbeat import Heartbeat
 from sentinel.ledger import Ledger
 from sentinel.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sentinel.config import Config
@@ -51,12 +52,18 @@ def select(names: list[str], config: Config) -> list[str]:
     return names or present
 
 
-def run(names: list[str], path: Path) -> None:
-    """Run one component here, or several under supervision. Returns after SIGTERM or SIGINT."""
+def run(names: list[str], path: Path, worker: int = 0) -> None:
+    """Run one component here, or several under supervision. Returns after SIGTERM or SIGINT.
+
+    `worker` is the number of one of several processes of the network component, which starts them itself.
+    """
     config = configuration.load(path)
     chosen = select(names, config)
+    if worker:
+        _run_here(f"network-{worker}", path, config, lambda context: Network(context, worker))
+        return
     if len(names) == 1:
-        _run_here(names[0], path, config)
+        _run_here(names[0], path, config, BUILDERS[names[0]])
         return
     from sentinel.supervise import Supervisor
 
@@ -168,8 +175,8 @@ class Lifecycle:
         self.state.report(self.name, word, pid=os.getpid(), since=self.since, detail=detail)
 
 
-def _run_here(name: str, path: Path, config: Config) -> None:
+def _run_here(name: str, path: Path, config: Config, build: Callable[[Context], Component]) -> None:
     metrics.use_directory(config.state / "metrics", name)
     state = State(config.state)
     context = Context(config, path, state, Ledger(config.state, actor=name))
-    Lifecycle(name, BUILDERS[name](context), path, state).run()
+    Lifecycle(name, build(context), path, state).run()

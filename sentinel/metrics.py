@@ -13,7 +13,7 @@ import ssl
 import sys
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sentinel.errors import SentinelError
 
@@ -43,8 +43,16 @@ class Counter(Metric):
 class Gauge(Metric):
     """The newest value written by any process."""
 
+    mode: ClassVar[Literal["mostrecent", "sum"]] = "mostrecent"
+
     def set(self, value: float, **labels: str) -> None:
         _child(self, **labels).set(value)
+
+
+class SharedGauge(Gauge):
+    """The sum over the workers of a component."""
+
+    mode: ClassVar[Literal["mostrecent", "sum"]] = "sum"
 
 
 class Histogram(Metric):
@@ -84,23 +92,23 @@ ledger_head = Gauge(
 network_packets = Counter("sentinel_network_packets_total", "Packets taken from the ring.", ("interface",))
 network_dropped = Counter(
     "sentinel_network_dropped_packets_total",
-    "Packets that were lost before we saw them; ring_full is read from the kernel.",
+    "Packets lost before we saw them, as the kernel counts: the ring was full, the interface dropped it or overran.",
     ("interface", "reason"),
 )
 network_last_packet = Gauge(
     "sentinel_network_last_packet_timestamp_seconds", "When the last packet was taken.", ("interface",)
 )
-network_flows = Gauge("sentinel_network_flows", "Flows in the table.")
+network_flows = SharedGauge("sentinel_network_flows", "Flows in the table.")
 network_flows_evicted = Counter("sentinel_network_flows_evicted_total", "Flows dropped at the table's bound.")
-network_flows_deferred = Gauge(
+network_flows_deferred = SharedGauge(
     "sentinel_network_flows_deferred", "Flows without a candidate so far, kept as raw frames."
 )
-network_deferred_bytes = Gauge("sentinel_network_deferred_bytes", "Bytes of those frames.")
+network_deferred_bytes = SharedGauge("sentinel_network_deferred_bytes", "Bytes of those frames.")
 network_packets_passed = Counter(
     "sentinel_network_packets_passed_total",
     "Packets that the screen passed without looking at them one by one.",
 )
-network_stream_bytes = Gauge("sentinel_network_stream_bytes", "Bytes held for TCP reassembly.")
+network_stream_bytes = SharedGauge("sentinel_network_stream_bytes", "Bytes held for TCP reassembly.")
 network_segments_refused = Counter(
     "sentinel_network_segments_refused_total", "TCP segments not kept because reassembly memory was full."
 )
@@ -285,6 +293,12 @@ def use_directory(directory: Path, process_name: str) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: process_name)  # type: ignore[no-untyped-call]
 
 
+def forget_gauges(directory: Path, process_prefix: str) -> None:
+    """Before workers start: what ended ones held must not go on counting in a sum. Counters stay."""
+    for path in directory.glob(f"gauge_*_{process_prefix}*.db"):
+        path.unlink(missing_ok=True)
+
+
 def serve(
     directory: Path,
     address: str,
@@ -367,9 +381,7 @@ def _metric(metric: Metric) -> Any:
     if isinstance(metric, Counter):
         return prometheus_client.Counter(metric.name, metric.help, metric.labels)
     if isinstance(metric, Gauge):
-        return prometheus_client.Gauge(
-            metric.name, metric.help, metric.labels, multiprocess_mode="mostrecent"
-        )
+        return prometheus_client.Gauge(metric.name, metric.help, metric.labels, multiprocess_mode=metric.mode)
     return prometheus_client.Histogram(metric.name, metric.help, metric.labels)
 
 

@@ -215,7 +215,6 @@ class Packet:
     number: int  # 1-based in its source; EVE's pcap_cnt
     time: int
     data: bytes
-    link_type: int = 1  # of the frame
     version: int = 0  # 4, 6, 0 = not IP
     src: bytes = b""
     dst: bytes = b""
@@ -260,6 +259,7 @@ class Packet:
     fragment_parent: int = 0  # belongs to protocol: where the header before an IPv6 fragment header names it
     flow: Flow | None = None
     events: list[str] = field(default_factory=list)
+    link_type: int = 1  # of the frame
 
     @property
     def payload(self) -> bytes:

@@ -1,27 +1,43 @@
-"""The network plane while it runs: interfaces -> rings -> parser -> engine -> alerts, with a reload between two batches."""
+"""The network plane while it runs: interfaces -> rings -> parser -> engine -> alerts, with a reload between two batches.
+
+`python -m sentinel.netwatch` fills the rule cache for settings given on stdin: a reload lets a process of its own do the
+slow part, so that the one that reads packets is not held up, and then takes the finished rules from the cache.
+"""
 
 from __future__ import annotations
 
+import logging
 import select
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from sentinel import metrics
-from sentinel.errors import SentinelError
+from sentinel import metrics, process
+from sentinel.errors import ProgramError, SentinelError
 from sentinel.pipeline import STOCK_OPTIONS, cache_folder
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
+    from sentinel.capture.ring import Ring
     from sentinel.config import NetworkSettings
     from sentinel.detect.build import Built
     from sentinel.model import Alert, Packet
+    from sentinel.outputs import Journal
 
-FANOUT_GROUP = 0x5E11  # ours among the host's packet sockets: the workers of one interface share it
+FANOUT_GROUP = (
+    0x5E11  # ours among the host's packet sockets, plus the interface's number: a group has one interface
+)
 POLL_MILLISECONDS = 200  # how soon a stop is noticed on an idle interface
 RETIRE_SECONDS = 0.15  # the kernel hands over a half-filled block after this
 EXPORT_SECONDS = 1.0
+SAVE_SECONDS = 60.0  # how much a data set may lose to a power failure
+COMPILE_SECONDS = 300.0
+FIXED = ("interfaces", "workers", "promiscuous", "bpf", "ring_megabytes")
+
+log = logging.getLogger("sentinel.network")
 
 
 class NetworkWatch:
@@ -33,38 +49,27 @@ class NetworkWatch:
 
     name = "network"
 
-    def __init__(self, settings: NetworkSettings, emit: Callable[[list[Alert]], object]) -> None:
+    def __init__(self, settings: NetworkSettings, journal: Journal, data: Path, worker: int = 0) -> None:
         from sentinel.capture.privileges import drop
-        from sentinel.capture.ring import Ring
         from sentinel.capture.sockets import Owners
         from sentinel.protocol.fastpath import FastParser
 
-        self._settings, self._emit = settings, emit
+        self._settings, self._journal, self._data = settings, journal, data
         self._built = self._build(settings, None)
         self._next: Built | None = None
-        self._parser = FastParser(settings, STOCK_OPTIONS, self._built.engine.screen)
-        self._rings = [
-            Ring(
-                interface,
-                megabytes=settings.ring_megabytes,
-                promiscuous=settings.promiscuous,
-                filter_text=settings.bpf,
-                fanout=FANOUT_GROUP if settings.workers > 1 else None,
-            )
-            for interface in settings.interfaces
-        ]
-        for interface in settings.interfaces:
-            metrics.network_dropped.begin(interface=interface, reason="ring_full")
+        self._parser = FastParser(settings, _options(settings), self._built.engine.screen)
+        self._rings = _open_rings(settings, worker)
         drop()
         self._owners = Owners()
         self._alerts = 0
+        self._saved = time.monotonic()
 
     def reload(self, settings: NetworkSettings) -> None:
-        fixed = ("interfaces", "workers", "promiscuous", "bpf", "ring_megabytes")
-        if any(getattr(settings, name) != getattr(self._settings, name) for name in fixed):
+        if any(getattr(settings, name) != getattr(self._settings, name) for name in FIXED):
             raise SentinelError(
-                f"network: a change of {', '.join(fixed)} needs a restart; rules and vars reload"
+                f"network: a change of {', '.join(FIXED)} needs a restart; rules and vars reload"
             )
+        _compile_aside(settings)
         self._next = self._build(settings, self._built)
         self._settings = settings
 
@@ -72,7 +77,7 @@ class NetworkWatch:
         counters = [ring.counters for ring in self._rings]
         return {
             "packets": sum(counter.seen for counter in counters),
-            "dropped": sum(counter.dropped for counter in counters),
+            "dropped": sum(counter.dropped + counter.lost for counter in counters),
             "alerts": self._alerts,
             "rules": len(self._built.engine.rules),
         }
@@ -88,22 +93,31 @@ class NetworkWatch:
             if time.monotonic() >= due:
                 self._export()
                 due = time.monotonic() + EXPORT_SECONDS
+        self._drain()
+
+    def _drain(self) -> None:
+        """What the rings hold now; under load they never get empty."""
         time.sleep(RETIRE_SECONDS)
-        while self._take():
-            pass
+        for _ in range(max(ring.blocks for ring in self._rings) if self._rings else 0):
+            if not self._take():
+                break
         self._judge(self._parser.finish())
+        self._saved = 0.0
         self._export()
 
     def _take(self) -> bool:
         """One block of each ring; False when all were empty."""
         if self._next is not None:
             self._swap(self._next)
-        batches = [batch for ring in self._rings if (batch := ring.take()) is not None]
-        for batch in batches:
-            self._judge(self._parser.feed(batch))
-        return bool(batches)
+        found = False
+        for ring in self._rings:
+            batch = ring.take()
+            if batch is not None:
+                found = True
+                self._judge(self._parser.feed(batch), ring.interface)
+        return found
 
-    def _judge(self, packets: Iterator[Packet]) -> None:
+    def _judge(self, packets: Iterator[Packet], interface: str = "") -> None:
         found: list[Alert] = []
         for packet in packets:
             for alert in self._built.engine.inspect(packet):
@@ -112,31 +126,101 @@ class NetworkWatch:
                 )
                 if owner is not None:
                     alert.extra["process"] = owner.to_eve()
+                if interface:
+                    alert.extra["in_iface"] = interface
                 found.append(alert)
         if found:
-            self._emit(found)
+            self._journal.append(found)
             self._alerts += len(found)
 
     def _swap(self, built: Built) -> None:
         """Bits and counters of flows stay; what the old rules had found in open transactions does not."""
-        self._built, self._next = built, None
+        old, self._built, self._next = self._built, built, None
+        built.enforce()
         self._parser.screen = built.engine.screen
+        metrics.rules_info.set(0, plane="network", hash=old.loaded.digest)
+        metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
+        log.info("new rules are in force", extra={"rules": len(built.engine.rules)})
 
     def _export(self) -> None:
         for ring in self._rings:
             ring.read_statistics()
         self._parser.export()
+        self._journal.rotate()
+        if time.monotonic() - self._saved >= SAVE_SECONDS:
+            self._built.sets.save()
+            self._saved = time.monotonic()
 
     def _build(self, settings: NetworkSettings, running: Built | None) -> Built:
         """The rules of the settings. Bad rules are logged and counted; a rule file that cannot be read is an error."""
         from sentinel.detect.build import build
+        from sentinel.protocol.session import held
 
         started = time.monotonic()
-        memory = running.engine.memory if running else None
-        built = build(settings.rules, settings.variables(), memory=memory, cache=cache_folder())
+        built = build(
+            settings.rules,
+            settings.variables(),
+            _options(settings) | {"default-data-dir": str(self._data)},
+            memory=running.engine.memory if running else None,
+            cache=cache_folder(),
+            held=held,
+        )
         _ = built.engine.screen  # made here, so that the swap takes no time
         metrics.rules_load_seconds.set(time.monotonic() - started, plane="network")
-        if running is not None:
-            metrics.rules_info.set(0, plane="network", hash=running.loaded.digest)
-        metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
+        if running is None:
+            metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
         return built
+
+
+def _options(settings: NetworkSettings) -> dict[str, str]:
+    return STOCK_OPTIONS | settings.suricata_options()
+
+
+def _open_rings(settings: NetworkSettings, worker: int) -> list[Ring]:
+    import socket
+
+    from sentinel.capture.ring import DROP_REASONS, Ring
+
+    rings = []
+    for interface in settings.interfaces:
+        ring = Ring(
+            interface,
+            megabytes=settings.ring_megabytes,
+            promiscuous=settings.promiscuous,
+            filter_text=settings.bpf,
+            fanout=FANOUT_GROUP + socket.if_nametoindex(interface) if settings.workers > 1 else None,
+            counts_losses=worker <= 1,
+        )
+        rings.append(ring)
+        for reason in DROP_REASONS:
+            metrics.network_dropped.begin(interface=interface, reason=reason)
+    return rings
+
+
+def _compile_aside(settings: NetworkSettings) -> None:
+    """A failure here costs time, nothing else: the rules are then built in this process."""
+    try:
+        process.run(
+            [sys.executable, "-m", "sentinel.netwatch"],
+            stdin=settings.model_dump_json().encode(),
+            timeout_seconds=COMPILE_SECONDS,
+        )
+    except ProgramError as error:
+        log.warning("rules were not compiled aside: %s", error)
+
+
+def _fill_cache(text: str) -> None:
+    from sentinel.config import NetworkSettings
+    from sentinel.detect.build import build
+
+    settings = NetworkSettings.model_validate_json(text)
+    built = build(settings.rules, settings.variables(), _options(settings), cache=cache_folder())
+    _ = built.engine.screen
+
+
+if __name__ == "__main__":
+    import os
+
+    os.nice(10)
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the figures are those of the process that asked
+    _fill_cache(sys.stdin.read())

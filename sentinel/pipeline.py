@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentinel.capture.settings import LogFile
     from sentinel.config import LogsSettings
     from sentinel.detect.costs import Cost
+    from sentinel.detect.settings import DetectSettings
     from sentinel.detect.sigma.engine import LogEngine
     from sentinel.model import Batch
     from sentinel.outputs import Journal
@@ -76,7 +77,7 @@ def profile_network(
     from sentinel.protocol.network import NetworkParser
     from sentinel.protocol.settings import ProtocolSettings
 
-    options = dict(overrides or {})
+    options = STOCK_OPTIONS | dict(overrides or {})
     engine = build(rules, DetectSettings().variables(), options, cache=cache_folder()).engine
     costs = Costs()
     engine.measure(costs)
@@ -89,12 +90,16 @@ def profile_network(
     return costs.report(engine.rules)
 
 
-def check_network_rules(rules: Iterable[str], variables: Mapping[str, str] | None = None) -> list[Problem]:
+def check_network_rules(settings: DetectSettings) -> list[Problem]:
+    """What is wrong with the rules, and with the files that they and the settings name."""
+    from sentinel.detect.build import filters_of, vet
     from sentinel.detect.load import load
-    from sentinel.detect.settings import DetectSettings
 
-    loaded = load(rules, variables or DetectSettings().variables())
-    return [failure.problem() for failure in loaded.failed]
+    variables, options = settings.variables(), settings.suricata_options()
+    loaded = load(settings.rules, variables)
+    vet(loaded, options)
+    _, problems = filters_of(options, variables)
+    return [*(failure.problem() for failure in loaded.failed), *problems]
 
 
 def cache_folder() -> Path:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from sentinel import metrics, notify, process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 BACKOFF_SECONDS = (
     1,
@@ -35,6 +35,7 @@ BACKOFF_SECONDS = (
 HEALTHY_SECONDS = 60.0  # having run this long, a component starts again from the shortest pause
 WATCHDOG_SECONDS = 60.0  # a ready child that says nothing for so long is hanging
 DRAIN_SECONDS = 30.0
+LISTEN_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("sentinel.supervise")
@@ -53,41 +54,46 @@ class Child:
     restart_at: float = field(default=0.0)
 
 
-class Supervisor:
-    """Runs until SIGTERM or SIGINT. `check` is called before a reload and raises if the new configuration is bad."""
+class Family:
+    """Child processes that are kept alive: `arguments` are what `sentinel` is started with, by child's name."""
 
-    def __init__(self, names: Sequence[str], config: Path, check: Callable[[], None]) -> None:
-        self.config = config
-        self.check = check
-        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    def __init__(self, arguments: Mapping[str, Sequence[str]]) -> None:
+        self._arguments = arguments
         self._selector = selectors.DefaultSelector()
         self._directory = tempfile.TemporaryDirectory(prefix="sentinel-notify-")
-        self.children = [self._child(name) for name in names]
-        for name in names:
+        self.children = [self._child(name) for name in arguments]
+        for name in arguments:
             metrics.component_restarts.begin(component=name)
-        self._announced = False
 
-    def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _frame: self._signals.put(number))
-        interval = notify.watchdog_seconds()
-        try:
-            while True:
-                self._start_due()
-                self._hear(0.2)
-                self._reap()
-                self._kill_silent()
-                self._announce()
-                if interval:
-                    notify.watchdog()
-                if not self._handle_signals():
-                    return
-        finally:
-            self._stop_all()
-            self._selector.close()
-            self._directory.cleanup()
+    def look_after(self, seconds: float) -> None:
+        """Start who is due, listen for so long, and deal with who ended or hangs."""
+        self._start_due()
+        self._hear(seconds)
+        self._reap()
+        self._kill_silent()
 
-    # --- children -------------------------------------------------------------------------------------------
+    @property
+    def ready(self) -> bool:
+        return all(child.ready for child in self.children)
+
+    def reload(self) -> None:
+        for child in self.children:
+            if child.process:
+                child.ready = False
+                child.process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        running = [child for child in self.children if child.process]
+        for child in running:
+            assert child.process is not None
+            child.process.terminate()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        for child in running:
+            assert child.process is not None
+            process.stop(child.process, grace_seconds=max(0.1, deadline - time.monotonic()))
+            child.link.close()
+        self._selector.close()
+        self._directory.cleanup()
 
     def _child(self, name: str) -> Child:
         address = str(Path(self._directory.name) / name)
@@ -102,7 +108,7 @@ class Supervisor:
         for child in self.children:
             if child.process is None and now >= child.restart_at:
                 child.process = process.start(
-                    [sys.executable, "-m", "sentinel", "run", child.name, "--config", str(self.config)],
+                    [sys.executable, "-m", "sentinel", *self._arguments[child.name]],
                     env={
                         "NOTIFY_SOCKET": child.address,
                         "WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6 / 3)),
@@ -148,27 +154,39 @@ class Supervisor:
                 child.process.kill()
                 child.heard = now
 
+
+class Supervisor:
+    """Runs until SIGTERM or SIGINT. `check` is called before a reload and raises if the new configuration is bad."""
+
+    def __init__(self, names: Sequence[str], config: Path, check: Callable[[], None]) -> None:
+        self.check = check
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.family = Family({name: ["run", name, "--config", str(config)] for name in names})
+        self._announced = False
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: self._signals.put(number))
+        interval = notify.watchdog_seconds()
+        try:
+            while True:
+                self.family.look_after(LISTEN_SECONDS)
+                self._announce()
+                if interval:
+                    notify.watchdog()
+                if not self._handle_signals():
+                    return
+        finally:
+            notify.stopping()
+            self.family.stop()
+            log.info("stopped")
+
     def _announce(self) -> None:
-        everybody = all(child.ready for child in self.children)
+        everybody = self.family.ready
         if everybody and not self._announced:
             notify.ready("all components are running")
             log.info("all components are running")
         self._announced = everybody
-
-    def _stop_all(self) -> None:
-        notify.stopping()
-        running = [child for child in self.children if child.process]
-        for child in running:
-            assert child.process is not None
-            child.process.terminate()
-        deadline = time.monotonic() + DRAIN_SECONDS
-        for child in running:
-            assert child.process is not None
-            process.stop(child.process, grace_seconds=max(0.1, deadline - time.monotonic()))
-            child.link.close()
-        log.info("stopped")
-
-    # --- signals --------------------------------------------------------------------------------------------
 
     def _handle_signals(self) -> bool:
         """False when it is time to stop."""
@@ -189,10 +207,7 @@ class Supervisor:
             return
         notify.reloading()
         self._announced = False
-        for child in self.children:
-            if child.process:
-                child.ready = False
-                child.process.send_signal(signal.SIGHUP)
+        self.family.reload()
 
 
 def _die_with_parent() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SO_ATTACH_FILTER = 26
 INSTRUCTION = struct.Struct("=HBBI")
 MAXIMUM_INSTRUCTIONS = 4096  # the kernel's BPF_MAXINSNS
+NOTHING = INSTRUCTION.pack(0x06, 0, 0, 0)  # return 0 bytes of every packet
+EVERYTHING = INSTRUCTION.pack(0x06, 0, 0, 0xFFFFFFFF)
 BYTECODE = re.compile(r"\s*\d+\s*,[\d\s,]+")
 
 

@@ -1,9 +1,10 @@
-"""Live packets: an AF_PACKET TPACKET_V3 ring, mapped into memory -> Batch, one per kernel block.
+"""Live packets: an AF_PACKET TPACKET_V3 ring, mapped into memory -> Batch, of one or a few kernel blocks.
 
 In: an interface and its settings. Out: batches with nanosecond times and the VLAN tags that the kernel took off. No
 libpcap. The kernel writes packets into blocks of a ring; we copy a block, hand it back, and work on the copy, so the
 only Python done per packet is one step along the block's list. What the ring could not take is counted by the kernel
-and read from it: `seen + dropped` is exactly what passed the filter.
+and read from it: `seen + dropped` is exactly what passed the filter. What the interface lost before it came that far is
+read too (proc_pid_net(5), dev): `drop` is the host's queue or the driver, `fifo` the card's own buffer.
 
 Linux: Documentation/networking/packet_mmap.rst, packet(7). Needs CAP_NET_RAW until the socket is open.
 """
@@ -17,6 +18,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -40,7 +42,10 @@ FANOUT_HASH, FANOUT_FLAG_DEFRAG = 0, 0x8000
 MEMBERSHIP_PROMISCUOUS = 1
 STATUS_KERNEL, STATUS_USER, STATUS_VLAN_VALID = 0, 1, 1 << 4
 
-BLOCK_BYTES = 1 << 20  # holds the largest GRO packet (64 KiB) sixteen times
+# Blocks are handed over half empty when traffic is slow, and the ring is lost for as long as its blocks last: small blocks
+# let a reader be late for seconds (128 of them: 7.7 s). The largest GRO packet (64 KiB) fits four times.
+BLOCK_BYTES = 1 << 18
+JOINED_BLOCKS = 8  # a reader that is behind gets larger batches, which cost less a packet
 FRAME_BYTES = 2048  # only a divisor of the block for the kernel: version 3 packs frames of any length
 RETIRE_MILLISECONDS = 60  # a block that is not full is handed over after this time
 POLL_SECONDS = 0.2
@@ -56,14 +61,18 @@ HOW_TO_GRANT = (
 )
 
 
+DROP_REASONS = ("ring_full", "interface", "overrun")
+
+
 @dataclass(slots=True)
 class Counters:
-    """Since the ring was opened. `frozen` counts how often the whole ring was full."""
+    """Since the ring was opened. `frozen` counts how often the whole ring was full; `lost` is what never reached it."""
 
     seen: int = 0
     dropped: int = 0
     frozen: int = 0
     blocks: int = 0
+    lost: int = 0
 
 
 class Ring:
@@ -77,7 +86,9 @@ class Ring:
         promiscuous: bool = False,
         filter_text: str = "",
         fanout: int | None = None,
+        counts_losses: bool = True,
     ) -> None:
+        """Of the workers on one interface, one `counts_losses` of the interface itself."""
         self.interface = interface
         self.counters = Counters()
         hardware = _hardware_type(interface)
@@ -93,6 +104,8 @@ class Ring:
         self.memory = mmap.mmap(self.socket.fileno(), self.blocks * BLOCK_BYTES)
         self._next_block = 0
         self._packets = 0
+        self._counts_losses = counts_losses
+        self._lost = interface_losses(interface)
         self._read_statistics_at = 0.0
 
     def _configure(self, hardware: int, program: bytes, *, promiscuous: bool, fanout: int | None) -> None:
@@ -101,8 +114,10 @@ class Ring:
         frames = self.blocks * BLOCK_BYTES // FRAME_BYTES
         request = (BLOCK_BYTES, self.blocks, FRAME_BYTES, frames, RETIRE_MILLISECONDS, 0, 0)
         sock.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("=7I", *request))
-        if program:  # before binding, so that nothing unfiltered gets in
-            bpf.attach(sock, program)
+        # Before binding, so that nothing unfiltered gets in, nor anything that another worker of the group sees too.
+        first = bpf.NOTHING if fanout is not None else program
+        if first:
+            bpf.attach(sock, first)
         if (
             hardware == HARDWARE_LOOPBACK
         ):  # each packet passes the loopback twice; the second is the received one
@@ -115,6 +130,7 @@ class Ring:
         if fanout is not None:
             mode = FANOUT_HASH | FANOUT_FLAG_DEFRAG
             sock.setsockopt(SOL_PACKET, PACKET_FANOUT, struct.pack("=I", (fanout & 0xFFFF) | mode << 16))
+            bpf.attach(sock, program or bpf.EVERYTHING)
 
     def batches(self, stop: threading.Event) -> Iterator[Batch | None]:
         """Batches until `stop`, then what the ring still holds; None when nothing came for a while."""
@@ -133,7 +149,14 @@ class Ring:
         self.read_statistics()
 
     def take(self) -> Batch | None:
-        """The next block that the kernel filled, or None."""
+        """What is in the next blocks that the kernel filled, or None."""
+        pieces: list[tuple[bytes, int]] = []
+        while len(pieces) < JOINED_BLOCKS and (piece := self._block()) is not None:
+            pieces.append(piece)
+        return self._batch(pieces) if pieces else None
+
+    def _block(self) -> tuple[bytes, int] | None:
+        """A copy of the next block and how many packets are in it; the kernel gets the block back."""
         base = self._next_block * BLOCK_BYTES
         _, _, status, packets, first, length = BLOCK_HEADER.unpack_from(self.memory, base)
         if not status & STATUS_USER:
@@ -143,15 +166,20 @@ class Ring:
         self._next_block = (self._next_block + 1) % self.blocks
         self.counters.blocks += 1
         self.counters.seen += packets
-        return self._batch(data, packets)
+        return data + bytes(-len(data) % 8), packets
 
-    def _batch(self, data: bytes, packets: int) -> Batch:
-        """Frame headers are gathered with NumPy; only the list through the block is walked one by one."""
-        heads = np.empty(packets, np.int64)
-        position, unpack = 0, NEXT.unpack_from
-        for number in range(packets):
-            heads[number] = position
-            position += unpack(data, position)[0]
+    def _batch(self, pieces: list[tuple[bytes, int]]) -> Batch:
+        """Frame headers are gathered with NumPy; only the list through each block is walked one by one."""
+        places: list[int] = []
+        begin, unpack = 0, NEXT.unpack_from
+        for piece, count in pieces:
+            position = 0
+            for _ in range(count):
+                places.append(begin + position)
+                position += unpack(piece, position)[0]
+            begin += len(piece)
+        data, packets = b"".join([piece for piece, _ in pieces]), len(places)
+        heads = np.array(places, np.int64)
         words = np.frombuffer(data, np.uint32, len(data) // 4)
         at = heads // 4
         starts = heads + (words[at + 6] & 0xFFFF)
@@ -191,9 +219,18 @@ class Ring:
             metrics.network_packets.inc(counters.seen - exported, interface=self.interface)
             metrics.network_last_packet.set(time.time(), interface=self.interface)
             self._exported_packets = counters.seen
-        if dropped:
-            metrics.network_dropped.inc(dropped, interface=self.interface, reason="ring_full")
+        if self._counts_losses:
+            lost = interface_losses(self.interface)
+            self._count("interface", lost[0] - self._lost[0])
+            self._count("overrun", lost[1] - self._lost[1])
+            self._lost = lost
+        self._count("ring_full", dropped)
         return counters
+
+    def _count(self, reason: str, packets: int) -> None:
+        if packets > 0:
+            metrics.network_dropped.inc(packets, interface=self.interface, reason=reason)
+            self.counters.lost += packets if reason != "ring_full" else 0
 
     _exported_packets = 0
 
@@ -206,6 +243,16 @@ class Ring:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def interface_losses(interface: str) -> tuple[int, int]:
+    """(dropped, overrun) of what the interface received, since it exists."""
+    for line in Path("/proc/self/net/dev").read_text().splitlines()[2:]:
+        name, _, figures = line.partition(":")
+        if name.strip() == interface:
+            _, _, _, dropped, overrun, *_ = map(int, figures.split())
+            return dropped, overrun
+    return 0, 0  # the interface is gone
 
 
 def _open(interface: str) -> socket.socket:

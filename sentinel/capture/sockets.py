@@ -2,7 +2,8 @@
 
 In: a 5-tuple as a packet shows it, either way round. Out: Owner, or None for a connection that is not of this host (or
 whose socket is gone). The kernel's sock_diag names the socket's inode, /proc/PID/fd its process, /proc/PID/cgroup the
-unit and container. Asked at alert time only; answers are kept for a second, because alerts come in bursts.
+unit and container. Asked at alert time only; answers are kept for a second, and what they are made of for less: alerts come
+in bursts, and a burst must not hold up the capture. A socket made within that moment may stay unnamed.
 
 Needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for other users' processes; without them only our own are named.
 sock_diag(7), proc(5); cgroup paths of systemd, Docker, Podman, containerd and Kubernetes.
@@ -21,6 +22,8 @@ from typing import Any
 
 TCP, UDP = 6, 17
 KEPT_SECONDS = 1.0
+LISTED_SECONDS = 0.1  # so often the kernel's table of sockets is read at most: alerts come in bursts
+SCAN_SECONDS = 0.25  # and so often all processes are looked at
 INODE = re.compile(r"socket:\[(\d+)\]")
 UNIT = re.compile(r"/([^/]+\.(?:service|scope|socket|slice))(?=/|$)")
 CONTAINER = re.compile(
@@ -28,6 +31,7 @@ CONTAINER = re.compile(
 )
 
 Endpoint = tuple[bytes, int]
+Row = tuple[int, tuple[Endpoint, Endpoint]]  # inode, (local, remote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,9 @@ class Owners:
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self.proc = proc
         self._asked: dict[tuple[int, Endpoint, Endpoint], tuple[float, Owner | None]] = {}
+        self._tables: dict[tuple[int, int], tuple[float, list[Row]]] = {}
         self._inodes: dict[int, int] = {}
-        self._inodes_at = 0.0
+        self._inodes_at = -KEPT_SECONDS
 
     def find(self, proto: int, one: Endpoint, other: Endpoint) -> Owner | None:
         key, now = (proto, one, other), time.monotonic()
@@ -66,7 +71,7 @@ class Owners:
 
     def _inode(self, proto: int, one: Endpoint, other: Endpoint) -> int:
         """The socket bound to one of the endpoints and connected to the other, or listening there."""
-        table = list(self._sockets(proto, len(one[0])))
+        table = self._table(proto, len(one[0]))
         for local, remote in ((one, other), (other, one)):
             for inode, (own, peer) in table:
                 if own == local and peer == remote:
@@ -78,13 +83,21 @@ class Owners:
                         return inode
         return 0
 
-    def _sockets(self, proto: int, size: int) -> list[tuple[int, tuple[Endpoint, Endpoint]]]:
+    def _table(self, proto: int, size: int) -> list[Row]:
+        read_at, table = self._tables.get((proto, size), (-LISTED_SECONDS, []))
+        now = time.monotonic()
+        if now - read_at >= LISTED_SECONDS:
+            table = self._sockets(proto, size)
+            self._tables[proto, size] = now, table
+        return table
+
+    def _sockets(self, proto: int, size: int) -> list[Row]:
         try:
             return self._from_netlink(proto, size)
         except (OSError, ImportError, ValueError, KeyError):
             return self._from_proc(proto, size)
 
-    def _from_netlink(self, proto: int, size: int) -> list[tuple[int, tuple[Endpoint, Endpoint]]]:
+    def _from_netlink(self, proto: int, size: int) -> list[Row]:
         import socket
 
         from pyroute2.netlink.diag import SS_ALL, DiagSocket
@@ -100,7 +113,7 @@ class Owners:
                     found.append((row["idiag_inode"], (own, peer)))
         return found
 
-    def _from_proc(self, proto: int, size: int) -> list[tuple[int, tuple[Endpoint, Endpoint]]]:
+    def _from_proc(self, proto: int, size: int) -> list[Row]:
         base = "tcp" if proto == TCP else "udp"
         found = []
         for name in (base, base + "6"):
@@ -123,7 +136,8 @@ class Owners:
 
     def _process_of(self, inode: int) -> int:
         now = time.monotonic()
-        if inode not in self._inodes or now - self._inodes_at > KEPT_SECONDS:
+        age = now - self._inodes_at
+        if age > KEPT_SECONDS or (inode not in self._inodes and age > SCAN_SECONDS):
             self._inodes = self._scan()
             self._inodes_at = now
         return self._inodes.get(inode, 0)

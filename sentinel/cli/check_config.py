@@ -45,7 +45,7 @@ def _rules(config: Config, path: str) -> Iterator[Problem]:
     from sentinel.pipeline import check_log_rules, check_network_rules
 
     if config.network is not None:
-        yield from check_network_rules(config.network.rules, config.network.variables())
+        yield from check_network_rules(config.network)
     if config.logs is not None:
         yield from check_log_rules(config.logs.rules, config.logs.placeholders)
 

@@ -43,9 +43,11 @@ VARIABLES = typer.Option(
 def check(paths: list[Path] = PATHS, as_json: bool = JSON, overrides: list[str] = VARIABLES) -> None:
     """Load rules and name every one that is refused. Exit code 0 when all loaded, 2 otherwise."""
     from sentinel.cli.listing import print_json
+    from sentinel.detect.build import vet
 
     network, logs = _split(paths)
     loaded = _load(network, overrides)
+    vet(loaded, dict(_pair(text) for text in overrides))
     failed = [
         {"path": each.path, "line": each.line, "rule": each.rule, "reason": each.reason}
         for each in loaded.failed

@@ -12,6 +12,7 @@ def run(
         None, metavar="[COMPONENT...]", help="Default: every configured one."
     ),
     config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
+    worker: int = typer.Option(0, "--worker", hidden=True, help="Started by the network component itself."),
     log_level: str = typer.Option(
         "INFO", "--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR."
     ),
@@ -26,4 +27,4 @@ def run(
     if log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise UsageError(f"--log-level {log_level}: expected DEBUG, INFO, WARNING or ERROR")
     logline.to_stderr(log_level.upper())
-    daemon.run(components or [], config)
+    daemon.run(components or [], config, worker)

@@ -78,18 +78,17 @@ def body_limits(options: Mapping[str, str]) -> BodyLimits:
     return BodyLimits((windows[0], windows[1]), (limits[0], limits[1]))
 
 
-def filters_of(options: Mapping[str, str], variables: Mapping[str, str]) -> tuple[Filter, ...]:
+def filters_of(
+    options: Mapping[str, str], variables: Mapping[str, str]
+) -> tuple[tuple[Filter, ...], list[Problem]]:
     path = options.get("threshold-file")
     if not path:
-        return ()
+        return (), []
     try:
         text = Path(path).read_text("utf-8", "replace")
     except OSError as error:
         raise InvalidInputError([Problem(path, 0, error.strerror or "cannot be read")]) from None
-    filters, problems = read_filters(text, path, variables)
-    for problem in problems:
-        log.warning("%s", problem)
-    return filters
+    return read_filters(text, path, variables)
 
 
 def build(
@@ -128,15 +127,16 @@ def _build(  # noqa: PLR0917 - as `build`
     folder = Path(options["default-data-dir"]) if "default-data-dir" in options else None
     sets = DataSets(folder, memory.sets if memory is not None else None)
     reputation = reputation_of(options)
-    rules = vetted(loaded, sets, reputation)
-    for failure in loaded.failed:
-        log.warning("%s", failure.problem())
+    rules = _vetted(loaded, sets, reputation)
+    filters, problems = filters_of(options, variables)
+    for problem in [*(failure.problem() for failure in loaded.failed), *problems]:
+        log.warning("%s", problem)
     metrics.rules_loaded.set(len(rules), plane="network")
     metrics.rules_failed.set(len(loaded.failed), plane="network")
     engine = Engine(
         rules,
         memory or Memory(sets, countries.country if countries else None),
-        Thresholds(filters_of(options, variables)),
+        Thresholds(filters),
         bodies=body_limits(options),
         alerts_per_packet=int(options.get("packet-alert-max", ALERTS_PER_PACKET)),
         cache=cache,
@@ -149,7 +149,12 @@ def _build(  # noqa: PLR0917 - as `build`
     return built
 
 
-def vetted(loaded: Loaded, sets: DataSets, reputation: Reputation) -> list[Rule]:
+def vet(loaded: Loaded, options: Mapping[str, str]) -> None:
+    """Only say which rules would be refused for their data."""
+    loaded.rules = _vetted(loaded, DataSets(), reputation_of(options))
+
+
+def _vetted(loaded: Loaded, sets: DataSets, reputation: Reputation) -> list[Rule]:
     """The rules whose data are there; the others are refused by name, like one with a bad keyword."""
     return [
         rule

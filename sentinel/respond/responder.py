@@ -189,6 +189,5 @@ def build(config: Config, state: State, ledger: Ledger | None, ban: Ban) -> Resp
     from sentinel.respond.blast import BlastRadius
 
     logs = config.logs.files if config.logs is not None else []
-    journals = [config.journals / "network.jsonl", config.journals / "logs.jsonl"]
     blast = BlastRadius(config.response.blast_radius, logs)
-    return Responder(config.response, journals, state, ban, blast=blast, ledger=ledger)
+    return Responder(config.response, config.alert_journals, state, ban, blast=blast, ledger=ledger)

@@ -74,3 +74,12 @@ ID = "0123456789abcdef" * 4
 )
 def test_unit_and_container(path, unit, container):
     assert read_cgroup(path) == (unit, container)
+
+
+def test_a_burst_of_questions_reads_the_kernels_table_once(monkeypatch):
+    owners, reads = Owners(), []
+    monkeypatch.setattr(owners, "_sockets", lambda *asked: reads.append(asked) or [])
+    monkeypatch.setattr("sentinel.capture.sockets.time.monotonic", lambda: 100.0 + len(reads) * 0.05)
+    for port in range(500):
+        owners.find(6, (b"\x01\x02\x03\x04", port), (b"\x06\x07\x08\x09", 10))
+    assert len(reads) == 1

@@ -87,3 +87,13 @@ def test_update_replaces_a_folder(run, tmp_path):
     (source / "a.rules").write_text(GOOD)
     assert "1 rules (1 new, 0 gone)" in run("update", source, target).output
     assert (target / "a.rules").read_text() == GOOD
+
+
+def test_check_names_rules_whose_data_are_missing(run, tmp_path):
+    (tmp_path / "a.rules").write_text("alert ip any any -> any any (iprep:src,Bad,>,1; sid:1;)\n")
+    (tmp_path / "categories").write_text("1,Bad,x\n")
+    result = run("check", tmp_path / "a.rules")
+    assert result.exit_code == 2
+    assert "rule 1: iprep: no category Bad" in result.output
+    known = f"reputation-categories-file={tmp_path}/categories"
+    assert run("check", tmp_path / "a.rules", "--set", known).exit_code == 0

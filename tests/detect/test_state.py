@@ -1,6 +1,7 @@
 """Bits and counters between packets, through real conversations."""
 
 from sentinel.detect.datasets import DataSets
+from sentinel.detect.reputation import Reputation
 from sentinel.detect.state import HOST_LIMIT, Memory
 from sentinel.model import Flow, Packet
 
@@ -70,7 +71,8 @@ def test_captured_variables():
 
 def test_reputation_and_country():
     here = Memory(DataSets(), lambda address: {b"\x0a\0\0\1": "DE"}.get(address, ""))
-    here.reputation["scanner", b"\x0a\0\0\1"] = 40
+    here.reputation = Reputation({"scanner": 1})
+    here.reputation.add("10.0.0.1", 1, 40)
     assert here.has_reputation(packet(), "src", "scanner", ">", 30)
     assert not here.has_reputation(packet(), "dst", "scanner", "isset", 0)
     assert here.has_reputation(packet(), "dst", "scanner", "isnotset", 0)
