@@ -38,6 +38,8 @@ def link(*pairs):
         process.run(["ip", "link", "add", near, "type", "veth", "peer", "name", far])
         for name in (near, far):
             process.run(["ip", "link", "set", name, "up"])
+        while b"state UP" not in process.run(["ip", "link", "show", near]).stdout:
+            time.sleep(0.01)  # until its queue is in place, packets are thrown away
 
 
 def sender(name=NEAR):

@@ -27,6 +27,8 @@ def link():
         process.run(["ip", *command.split()])
     for name in ("nptest0", "nptest1"):
         process.run(["ip", "link", "set", name, "up"])
+    while b"state UP" not in process.run(["ip", "link", "show", "nptest0"]).stdout:
+        time.sleep(0.01)  # until its queue is in place, packets are thrown away
     sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sender.bind(("nptest0", 0))
     return sender
