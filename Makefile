@@ -26,11 +26,13 @@ soak-logs soak-backup: soak-%:
 	@bash .ci/setup test
 	@$(PYTHON) tests/soak/kill_$*.py $(ARGS)
 
-# every parser of the application layer for SECONDS (600 by default) with coverage guidance, then all log formats
+# every parser, reader and rule language for SECONDS (600 by default) with coverage guidance, then all log formats
 SECONDS ?= 600
 PARSERS = dcerpc dhcp dns ftp http http2 ike krb5 mqtt nfs ntp pgsql quic rfb sip smb smtp snmp ssh tftp tls
+NETWORK = frames paths pcap pcapng rules thresholds reputation
 
 fuzz:
 	@bash .ci/setup fuzz
 	@for p in $(PARSERS); do $(PYTHON) tests/fuzz/fuzz_apps.py $$p $(SECONDS) || exit 1; done
+	@for t in $(NETWORK); do $(PYTHON) tests/fuzz/fuzz_network.py $$t $(SECONDS) || exit 1; done
 	@$(PYTHON) tests/fuzz/fuzz_logs.py --seconds $(SECONDS)

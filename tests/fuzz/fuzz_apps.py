@@ -1,16 +1,14 @@
 """Coverage-guided fuzzing of the application parsers: `fuzz_apps.py PARSER SECONDS` (or `all`), run by `make fuzz`.
 
 Invariant: no bytes raise, and what a flow holds stays bounded. Seeds are the sample conversations, in the framing of
-`decode`: direction (1 byte), length (2 bytes), data. Needs atheris; without it the same loop runs on plain mutation, so
-the script is of use on any machine. What guidance found stays in work/PARSER (not in the repository) and is where the
-next run goes on. A crash is written to crash-PARSER beside the seeds.
+`decode`: direction (1 byte), length (2 bytes), data. The loop is in fuzzing.py.
 """
 
 import importlib.util
-import random
-import sys
-import time
+from functools import partial
 from pathlib import Path
+
+import fuzzing
 
 HERE = Path(__file__).parent
 DATAGRAMS = {"dns", "sip", "snmp", "krb5", "dhcp", "tftp", "ntp", "ike", "quic"}
@@ -63,76 +61,16 @@ def run(name, blob):
                     transaction.derive(transaction, side, word)
 
 
-def mutate(rng, blob):
-    data = bytearray(blob)
-    for _ in range(rng.randint(1, 8)):
-        place = rng.randrange(len(data) + 1)
-        choice = rng.randrange(4)
-        if choice == 0:
-            data[place:place] = rng.randbytes(rng.randint(1, 8))
-        elif choice == 1:
-            del data[place : place + rng.randint(1, 8)]
-        elif choice == 2 and place < len(data):
-            data[place] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
-        else:
-            data += data[place : place + rng.randint(1, 64)]
-    return bytes(data)
-
-
 def seeds(name):
     found = [encode(m) for key, (_, _, m) in conversations().items() if key.partition("-")[0] == name]
     return found or [encode([(0, bytes(64)), (1, bytes(64))])]
 
 
-def attempt(name, blob):
-    try:
-        run(name, blob)
-    except BaseException:
-        (HERE / f"crash-{name}").write_bytes(blob)
-        raise
-
-
-def plain(name, seconds):
-    rng, pool, count = random.Random(name), seeds(name), 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        blob = mutate(rng, rng.choice(pool))
-        attempt(name, blob)
-        count += 1
-        if rng.random() < 0.01 and len(pool) < 1000:
-            pool.append(blob)
-    print(f"{name}: {count} runs in {seconds:.0f} s, no crash (plain mutation)")
-
-
-def guided(name, seconds):
-    import atheris
-
-    corpus = HERE / "work" / name
-    corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds(name)):
-        (corpus / f"seed-{number}").write_bytes(seed)
-    with atheris.instrument_imports(include=["sentinel"]):
-        run(name, b"")
-    atheris.Setup(
-        [sys.argv[0], str(corpus), f"-max_total_time={seconds:.0f}"], lambda blob: attempt(name, blob)
-    )
-    atheris.Fuzz()
-
-
-def parser_names():
+def targets():
     from sentinel.protocol.apps.parsers import PARSERS
 
-    return sorted(PARSERS)
-
-
-def main():
-    wanted, seconds = sys.argv[1], float(sys.argv[2])
-    names = parser_names() if wanted == "all" else [wanted]
-    have_atheris = importlib.util.find_spec("atheris") is not None
-    for name in names:
-        # atheris ends the process when its time is up, so it serves one parser a call.
-        (guided if have_atheris and wanted != "all" else plain)(name, seconds)
+    return {name: (partial(run, name), partial(seeds, name)) for name in sorted(PARSERS)}
 
 
 if __name__ == "__main__":
-    main()
+    fuzzing.main(targets())
