@@ -25,15 +25,13 @@ LINE = "event.original"
 SHORT = 7  # bytes of a value that fit beside its length in one machine word
 FORMS = ("", "|decoded")
 # One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
+_INPUT = ("url.original", "http.request.body.content", "http.request.cookie")
 GROUPS = {
-    "request.target": ("url.original", "http.request.body.content"),
-    "request.input": ("url.original", "http.request.body.content", "http.request.cookie"),
-    "request.any": (
-        "url.original",
-        "http.request.body.content",
-        "http.request.cookie",
-        "user_agent.original",
-    ),
+    "request.input": _INPUT,
+    "request.any": (*_INPUT, "user_agent.original"),
+    "request.page": (*_INPUT, "user_agent.original", "http.request.referrer"),
+    "request.program": (*_INPUT, "http.request.referrer.query", "request.command"),
+    "request.line": (*_INPUT, "http.request.referrer", "request.command", "user_agent.original"),
     "request.headers": ("user_agent.original", "http.request.referrer"),
 }
 

@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sentinel.errors import InvalidInputError, Problem
-from sentinel.protocol.derive import decoding, shop, taxonomy
+from sentinel.protocol.derive import command, decoding, shop, taxonomy
 from sentinel.protocol.derive.personal import PersonalData, masked
 from sentinel.protocol.derive.shop import Vocabulary
 
@@ -83,5 +83,9 @@ def _decoded(columns: Columns, name: str) -> Column | None:
     return decoding.decoded(column, plus=name in decoding.WITH_PLUS)
 
 
-_PARTS: dict[str, Callable[[Columns], Column | None]] = {**taxonomy.PARTS, "shop.item": shop.item}
+_PARTS: dict[str, Callable[[Columns], Column | None]] = {
+    **taxonomy.PARTS,
+    "shop.item": shop.item,
+    "request.command": command.command,
+}
 _FORMS: dict[str, Callable[[Columns, str], Column | None]] = {"decoded": _decoded}

@@ -52,9 +52,11 @@ def alias(columns: Columns, name: str) -> Column | None:
     return columns.column(ALIASES[name])
 
 
-def _target(columns: Columns, form: str = "") -> tuple[Column, np.ndarray, np.ndarray, np.ndarray] | None:
+def _target(
+    columns: Columns, form: str = "", name: str = "url.original"
+) -> tuple[Column, np.ndarray, np.ndarray, np.ndarray] | None:
     """The target column, its begins and ends, and where its first question mark is (its end where it has none)."""
-    column = columns.column("url.original" + form)
+    column = columns.column(name + form)
     if column is None:
         return None
     starts, ends = (
@@ -76,8 +78,13 @@ def path(columns: Columns, form: str = "") -> Column | None:
     return Column(column.data, starts, column.present, question)
 
 
-def query(columns: Columns, form: str = "") -> Column | None:
-    found = _target(columns, form)
+def referrer_query(columns: Columns, form: str = "") -> Column | None:
+    """The part of a referrer that a page's own address would not hold of itself."""
+    return query(columns, form, "http.request.referrer")
+
+
+def query(columns: Columns, form: str = "", name: str = "url.original") -> Column | None:
+    found = _target(columns, form, name)
     if found is None:
         return None
     column, _, ends, question = found
@@ -106,10 +113,15 @@ def timestamp(columns: Columns) -> Column:
 
 
 # The decoded target is cut like the logged one: an encoded question mark ends the path early, as it does for sloppy servers.
-FORMED_PARTS = {"url.path": path, "url.query": query}
+FORMED_PARTS: dict[str, Callable[[Columns, str], Column | None]] = {
+    "url.path": path,
+    "url.query": query,
+    "http.request.referrer.query": referrer_query,
+}
 PARTS: dict[str, Callable[[Columns], Column | None]] = {
     "url.path": path,
     "url.query": query,
+    "http.request.referrer.query": referrer_query,
     "url.extension": extension,
     "@timestamp": timestamp,
 }
