@@ -179,6 +179,8 @@ class Regex:
 
     @cached_property
     def needle(self) -> Needle | None:
+        if self.test(b""):
+            return None  # a match of nothing has no place in the joined lines
         # \A and \z are the ends of the value, which Hyperscan sees as ends of lines
         expression = re.sub(r"(?<!\\)((?:\\\\)*)\\([Az])", lambda m: m[1] + "^$"[m[2] == "z"], self.source)
         weight = 14.0 + min(len(self.source), 40) / 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sentinel.detect.sigma import tree
 from sentinel.detect.sigma.evaluate import evaluate
-from sentinel.detect.sigma.predicate import Exists, Text
+from sentinel.detect.sigma.predicate import Exists, Regex, Text
 from sentinel.detect.sigma.read import read
 from sentinel.detect.sigma.screen import Screen, keys_of
 from sentinel.detect.sigma.tree import All, AnyOf, LogSource, Not, Rule
@@ -64,3 +64,16 @@ def test_hyperscan_takes_every_shipped_expression():
         assert {
             name: made.prefilter.refused for name, made in screen.fields.items() if made.prefilter.refused
         } == {}
+
+
+def test_an_expression_that_fits_nothing_at_all_is_asked_of_every_row():
+    rule = Rule(
+        id="1",
+        title="1",
+        logsource=LogSource("webserver"),
+        condition=tree.Test("http.request.referrer", Regex("^$")),
+    )
+    line = '192.0.2.1 - - [02/Mar/2026:00:00:37 +0000] "GET / HTTP/1.1" 200 5 "{}" "x"'
+    view = View(columns_of([line.format("a"), line.format("b")], "nginx-access"))
+    screen = Screen.build([rule], "nginx-access")
+    assert [rows.tolist() for _, rows in screen.candidates(view)] == [[0, 1]]
