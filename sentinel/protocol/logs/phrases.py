@@ -147,7 +147,12 @@ POSTFIX = _phrases(
     (rb".*? from \S*\[" + ADDRESS + rb"\](?::(?P<port>\d+))?", "connection", b""),
 )  # fmt: skip
 DOVECOT = _phrases(
-    (rb".*?\((?:.*, )?(?:proxy dest )?auth failed.*? user=<(?P<user>[^>]*)>.*? rip=(?P<address>[^\s,]+)", "login-failed", FAIL),
+    (
+        rb".*?\((?:.*, )?(?:(?:proxy dest )?auth failed|tried to use (?:disabled|disallowed) \S+ auth).*?(?: user=<(?P<user>[^>]*)>.*?)? "
+        rb"rip=(?P<address>[^\s,]+)",
+        "login-failed",
+        FAIL,
+    ),
     (
         rb".*?\b(?:pam|sql|ldap|passwd-file|passwd|shadow|static|dict|lua|imap|checkpassword|oauth2)\((?P<user>[^,)]*),"
         + ADDRESS + rb"(?:,<?[^)]*)?\): (?:pam_authenticate\(\) failed|unknown user|[Pp]assword mismatch|invalid credentials|.*[Aa]uth\w* fail)",
@@ -169,14 +174,15 @@ EXIM = _phrases(
 FTP = _phrases(
     # proftpd writes its client as (name[address]) before the user's part of the text
     (
-        rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+USER (?P<user>.*?)(?:: no such user found| \(Login failed\))",
+        rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+USER (?P<user>.*?)(?:: no such user found| \(Login failed\)"
+        rb"|: (?:Password|Account) (?:has )?(?:expired|disabled)|: Not a UserAlias|: (?:Limit|Directory) \w+ den(?:ies|ied)|: .{0,40}(?:denied|refused)\b)",
         "login-failed",
         FAIL,
     ),
-    (rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+SECURITY VIOLATION: (?P<user>\S+) login attempted", "login-failed", FAIL),
+    (rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+\s*SECURITY VIOLATION: (?P<user>\S*) login attempted", "login-failed", FAIL),
     (rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+(?:ANON|USER) (?P<user>.*?): Login successful", "logged-in", GOOD),
-    (rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+Maximum login attempts", "too-many-failures", FAIL),
-    (rb"\(\??[^@]*@" + HOST + rb"\) \[WARNING\] Authentication failed for user \[(?P<user>.*?)\]", "login-failed", FAIL),
+    (rb"(?:\S+ )?\(\S*?\[" + ADDRESS + rb"\]\)(?:: | - )+\s*Maximum login attempts", "too-many-failures", FAIL),
+    (rb"\(\??[^@]*@" + HOST + rb"\) \[WARNING\] [^\[\]]+ \[(?P<user>[^\[\]]*)\]\s*$", "login-failed", FAIL),
     (rb"\((?P<user>[^@]*)@" + HOST + rb"\) \[(?:INFO|NOTICE)\] (?P<who>\S+) is now logged in", "logged-in", GOOD),
     (rb"(?:\[pid \d+\] )?\[(?P<user>.*?)\] FAIL LOGIN: Client \"" + ADDRESS, "login-failed", FAIL),
     (rb"(?:\[pid \d+\] )?\[(?P<user>.*?)\] OK LOGIN: Client \"" + ADDRESS, "logged-in", GOOD),
@@ -212,13 +218,13 @@ NAMED = _phrases(
     ),
     (rb".*?\bclient (?:@0x[0-9a-f]+ )?" + ADDRESS + rb"#(?P<port>\d+)", "query", b""),
 )
-APACHE_FRONT = rb"(?:\[[^\]]*\] ?)*?\[(?:client|remote) (?P<address>[^\]\s]+?)(?::(?P<port>\d+))?\](?: \[client [^\]]*\])? (?:AH\d+: )?"
+APACHE_FRONT = rb"(?:\[[^\]]*\] ?)*?\[(?:client|remote) (?P<address>[^\]\s]+?)(?::(?P<port>\d+))?\](?: \[client [^\]]*\])? (?:AH\d+: )?(?:[\w.-]+: )?"
 APACHE = _phrases(
-    (APACHE_FRONT + rb"(?:Digest: )?user [`']?(?P<user>.*?)'?(?: in realm .*)?(?:: authentication failure for| not found: |: authorization failure for|: password mismatch)", "login-failed", FAIL),
+    (APACHE_FRONT + rb"(?:Digest: )?user [`']?(?P<user>.*?)'?(?: in realm .*)?(?:: authentication failure|,? not found\b|:? authorization failure|: password mismatch| denied by provider)", "login-failed", FAIL),
     (APACHE_FRONT + rb"Authorization of user (?P<user>.*?) to access .* failed", "refused", FAIL),
     (APACHE_FRONT + rb"client (?:denied by server configuration|used wrong authentication scheme)", "refused", FAIL),
     (APACHE_FRONT + rb"(?:Digest: )?(?:invalid (?:nonce|qop)|unknown algorithm|realm mismatch|invalid method|incorrect authentication)", "auth-error", FAIL),
-    (APACHE_FRONT + rb"Hostname .* provided via SNI and hostname .* provided via HTTP", "protocol-error", FAIL),
+    (APACHE_FRONT + rb"Hostname .* provided via SNI(?: and hostname .* provided via HTTP|, but no hostname provided)", "protocol-error", FAIL),
     (APACHE_FRONT + rb"\w{3} \[Login denied for user \"(?P<user>.*?)\"\]", "login-failed", FAIL),
     (APACHE_FRONT + rb"(?:script|File does not exist|Invalid URI|Invalid method|request failed|invalid URI path)", "web-error", b""),
     (APACHE_FRONT, "web-error", b""),
@@ -251,14 +257,18 @@ OTHER = _phrases(
     (rb"(?:[^,]*,){2,4}[^,]*:\d+,\[?" + ADDRESS + rb"\]?:(?P<port>\d+),", "connection", b""),
     (rb".*?\bproto \S+ .*?, ?\[?" + ADDRESS + rb"\]?:(?P<port>\d+)->", "packet", b""),
     (rb".*?Rejecting unknown SIP connection from \[?" + ADDRESS, "login-failed", FAIL),
-    (rb".*?Login from '" + ADDRESS + rb"(?:, [^']*)?' for user '(?P<user>.*?)' might not have worked", "login-failed", FAIL),
+    (rb".*?Login from '" + ADDRESS + rb"(?:,[^']*)?' for user '(?P<user>.*?)' might not have worked", "login-failed", FAIL),
     (rb".*?Fatal Error reading authentication information from client " + ADDRESS + rb":(?P<port>\d+)", "login-failed", FAIL),
     (rb".*?sending packet: from \S+ to " + ADDRESS + rb"\[(?P<port>\d+)\]", "packet", b""),
     (rb".*?\] (?P<user>\S+) \S+ " + ADDRESS + rb" global miniserv\.pl \"failed\"", "login-failed", FAIL),
+    (rb".*?\bLogin (?:disabled|failed|failure|excessive login failures|SYSTEM BREAK-IN ATTEMPT)\b.*? user=(?P<user>\S*) .*?host=\S*\s?\[" + ADDRESS + rb"\]", "login-failed", FAIL),
+    (rb".*?\bUser (?P<user>\S+) doesn't exist\. Attempt from IP address " + ADDRESS, "login-failed", FAIL),
+    (rb".*?hacking attempt detected '" + ADDRESS + rb"'", "login-failed", FAIL),
+    (rb".*?\bAUTHERR - \[?" + ADDRESS, "login-failed", FAIL),
     (rb".*?successful auth for user '(?P<user>.*?)(?:@\w+)?'", "logged-in", GOOD),
     (rb".*?\blogin failure for user (?P<user>.*?) from " + HOST + rb" via ", "login-failed", FAIL),
     (rb".*?user denied: (?P<user>.*?) \(.*?\) from " + HOST, "login-failed", FAIL),
-    (rb".*?SecurityEvent=\"(?:FailedACL|InvalidAccountID|ChallengeResponseFailed|InvalidPassword)\".*?AccountID=\"(?P<user>[^\"]*)\".*?RemoteAddress=\"IPV[46]/\w+/" + ADDRESS + rb"/(?P<port>\d+)\"", "login-failed", FAIL),
+    (rb".*?SecurityEvent=\"(?:FailedACL|InvalidAccountID|ChallengeResponseFailed|InvalidPassword)\".*?(?:AccountID=\"(?P<user>[^\"]*)\".*?)?RemoteAddress=\"IPV[46]/\w+/" + ADDRESS + rb"/(?P<port>\d+)\"", "login-failed", FAIL),
     (rb".*?(?:Registration|Request)(?: '?\w+'?)? from '.*' failed for '" + ADDRESS + rb"(?::(?P<port>\d+))?'", "login-failed", FAIL),
 )  # fmt: skip
 
