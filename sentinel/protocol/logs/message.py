@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 LONGEST_READ = 2048  # what says who and from where stands in the first page of a message
 V4 = rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)"
-V6 = rb"(?<![\w:.])(?!::(?![0-9A-Fa-f]))(?:[0-9A-Fa-f]{0,4}:){2,7}(?:" + access.V4 + rb"|[0-9A-Fa-f]{0,4}(?!\.\d)(?![\w:]))"
+V6 = (
+    rb"(?<![\w:.])(?!::(?![0-9A-Fa-f]))(?:[0-9A-Fa-f]{0,4}:){2,7}(?:"
+    + access.V4
+    + rb"|[0-9A-Fa-f]{0,4}(?!\.\d)(?![\w:]))"
+)
 IP = rb"(?P<address>" + V4 + rb"|" + V6 + rb")"
 AFTER = rb"(?:\]?(?::|#| port )(?P<port>\d{1,5})(?!\d))?"
 OPEN = rb"[\"'<(\[{]{0,3}(?:IPv6:)?"

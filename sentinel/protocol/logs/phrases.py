@@ -148,8 +148,8 @@ POSTFIX = _phrases(
 )  # fmt: skip
 DOVECOT = _phrases(
     (
-        rb".*?\((?:.*, )?(?:(?:proxy dest )?auth failed|tried to use (?:disabled|disallowed) \S+ auth).*?(?: user=<(?P<user>[^>]*)>.*?)? "
-        rb"rip=(?P<address>[^\s,]+)",
+        (rb".*?\((?:.*, )?(?:(?:proxy dest )?auth failed|tried to use (?:disabled|disallowed) \S+ auth).*?(?: user=<(?P<user>[^>]*)>.*?)? "
+        rb"rip=(?P<address>[^\s,]+)"),
         "login-failed",
         FAIL,
     ),
