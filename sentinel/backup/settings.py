@@ -158,7 +158,10 @@ class PostgresqlSettings(ServerSettings):
 
 
 class MariadbSettings(ServerSettings):
-    pass
+    accounts: bool = Field(
+        default=True,
+        description="users, roles and grants of the server beside the database, where they may be read",
+    )
 
 
 class RedisSettings(Secret):

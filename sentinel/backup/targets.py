@@ -73,6 +73,8 @@ def target_of(job: JobSettings, target: Target) -> Source:
             port=target.port if elsewhere else mariadb.port,
             user=target.user or mariadb.user,
             password=target.password if elsewhere else mariadb.password(),
+            accounts=mariadb.accounts,
+            foreign=target.foreign,
             sample_rows=rows,
         )
     if source.redis:

@@ -11,27 +11,32 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
+import logging
 import tempfile
 import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from sentinel import process
+from sentinel.backup.source import client
+from sentinel.backup.source.client import END, Session, as_source_error
 from sentinel.backup.source.invariants import Invariants, Table, between
 from sentinel.backup.source.source import INVARIANTS_PART, Opener, Part, bytes_part
-from sentinel.errors import ProgramError, SourceError
+from sentinel.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+ACCOUNTS_PART = "/mariadb/accounts.sql"
 PROPERTIES_PART = "/mariadb/database.json"
 DUMP_PART = "/mariadb/database.sql"
-END = "-- sentinel: end of answer --"
+MARK = f"SELECT '{END}';"
 LOCK_WAIT_SECONDS = 60  # FLUSH TABLES WITH READ LOCK waits behind long statements, and writers wait behind it
 STARTED = b"Table structure"  # mariadb-dump writes this only after its own transaction began
 STARTED_WITHIN_BYTES = 1 << 20
 UNKEYED_ROWS = 100_000
+ACCOUNTS_SECONDS = 600
+log = logging.getLogger("sentinel.backup")
 INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 
 SESSION = (
@@ -53,6 +58,7 @@ SELECT JSON_OBJECT(
   'triggers', (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()),
   'events', (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()));
 """
+ACCOUNTS = "SELECT JSON_ARRAY(User, Host) FROM mysql.user;"
 PROPERTIES = """
 SELECT JSON_OBJECT('charset', DEFAULT_CHARACTER_SET_NAME, 'collation', DEFAULT_COLLATION_NAME)
 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE();
@@ -61,13 +67,15 @@ FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE();
 
 @dataclass(frozen=True, slots=True)
 class Mariadb:
-    """`host` may be a socket's path."""
+    """`host` may be a socket's path. `foreign` says that the target is another server: accounts come from the dump."""
 
     database: str
     host: str | None = None
     port: int | None = None
     user: str | None = None
     password: str | None = None
+    accounts: bool = True
+    foreign: bool = False
     sample_rows: int = 1000
 
     @property
@@ -113,11 +121,14 @@ class Mariadb:
                 return measured.encode()
 
             plain = any(row["engine"] != "InnoDB" for row in session.ask(COLUMNS))
-            yield [
+            parts = [
                 bytes_part(PROPERTIES_PART, lambda: json.dumps(session.ask(PROPERTIES)[0]).encode()),
                 Part(DUMP_PART, lambda: self._dumping(unlock, to_the_end=plain)),
                 bytes_part(INVARIANTS_PART, invariants),
             ]
+            if self.accounts and self._may_read_accounts():
+                parts.insert(2, Part(ACCOUNTS_PART, self._dumping_accounts))
+            yield parts
 
     def load(self, parts: Opener, *, replace: bool) -> None:
         name = _quoted(self.database)
@@ -135,11 +146,13 @@ class Mariadb:
                 f"CREATE DATABASE {name} CHARACTER SET {_word(properties['charset'])} "
                 f"COLLATE {_word(properties['collation'])};"
             )
-        with parts(DUMP_PART) as source, self._options() as options, _as_source_error():
+        with parts(DUMP_PART) as source, self._options() as options, as_source_error(str):
             with process.feed(["mariadb", options, "--binary-mode", "--", self.database]) as target:
                 ended = _copy_whole(source, target)
             if not ended:
                 raise SourceError("mariadb: the dump ends in the middle (no 'Dump completed' line)")
+        if self.foreign:
+            self._load_accounts(parts)
 
     def measure(self) -> Invariants:
         with self._session(self.database) as session:
@@ -148,7 +161,7 @@ class Mariadb:
 
     def ask(self, query: str) -> str:
         command = ["--batch", "--raw", "--skip-column-names", "--", self.database]
-        with self._options() as options, _as_source_error():
+        with self._options() as options, as_source_error(str):
             done = process.run(["mariadb", options, *command], stdin=query.encode(), timeout_seconds=3600)
         return done.stdout.decode("utf-8", "replace").rstrip("\n")
 
@@ -180,25 +193,13 @@ class Mariadb:
             yield f"--defaults-extra-file={file.name}"
 
     @contextlib.contextmanager
-    def _session(self, database: str | None = None) -> Iterator[_Session]:
-        """One client that stays open; its transaction and locks live as long as the context."""
-        reading, writing = os.pipe()
+    def _session(self, database: str | None = None) -> Iterator[Session]:
         with (
-            _as_source_error(),
-            os.fdopen(reading, "rb") as theirs,
-            os.fdopen(writing, "wb") as ours,
+            as_source_error(str),
             self._options() as options,
-            process.stream(_client(options, database), stdin=theirs) as answers,
+            client.session(_client(options, database), MARK, SESSION) as session,
         ):
-            theirs.close()
-            session = _Session(ours, answers)
-            # When the client exits early, the body ends here and leaving `stream` raises what it said.
-            with contextlib.suppress(_SessionEndedError):
-                session.ask(SESSION)
-                yield session
-            with contextlib.suppress(BrokenPipeError):
-                ours.close()
-            answers.read()
+            yield session
 
     def _may_lock(self) -> bool:
         try:
@@ -208,11 +209,48 @@ class Mariadb:
             return False
         return True
 
+    def _may_read_accounts(self) -> bool:
+        try:
+            with self._session() as session:
+                session.ask(ACCOUNTS)
+        except SourceError as error:
+            log.warning("accounts and grants are not dumped: %s", error)
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _dumping_accounts(self) -> Iterator[IO[bytes]]:
+        flags = ("--system=users", "--insert-ignore", "--skip-dump-date", "--default-character-set=utf8mb4")
+        with (
+            self._options() as options,
+            as_source_error(str),
+            process.stream(["mariadb-dump", options, *flags]) as stream,
+        ):
+            yield stream
+
+    def _load_accounts(self, parts: Opener) -> None:
+        """After the tables, which grants may name. Accounts that exist here stay as they are.
+
+        A grant on another database of the source's server fails, which is no reason to stop (--force).
+        """
+        with self._session() as session:
+            there = [_account_marks(*row) for row in session.ask(ACCOUNTS)]
+        marks = [mark for each in there for mark in each]
+        try:
+            with parts(ACCOUNTS_PART) as source:
+                kept = b"".join(line for line in source if not any(mark in line for mark in marks))
+        except SourceError:
+            return  # the job does not dump accounts
+        with self._options() as options:
+            process.run(
+                ["mariadb", options, "--force"], stdin=kept, check=False, timeout_seconds=ACCOUNTS_SECONDS
+            )
+
     @contextlib.contextmanager
     def _dumping(self, unlock: Callable[[], None], *, to_the_end: bool) -> Iterator[IO[bytes]]:
         flags = ("--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob")
         plain = ("--no-tablespaces", "--skip-dump-date", "--default-character-set=utf8mb4")
-        with self._options() as options, _as_source_error():
+        with self._options() as options, as_source_error(str):
             command = ["mariadb-dump", options, *flags, *plain, "--", self.database]
             with process.stream(command) as stream:
                 head = b""
@@ -227,14 +265,14 @@ class Mariadb:
                 if to_the_end:
                     unlock()
 
-    def _measure(self, session: _Session, moment: int) -> Invariants:
+    def _measure(self, session: Session, moment: int) -> Invariants:
         tables: dict[str, list[dict[str, Any]]] = {}
         for row in session.ask(COLUMNS):
             tables.setdefault(row["table"], []).append(row)
         measured = {name: self._table(session, name, columns) for name, columns in tables.items()}
         return Invariants(self.kind, moment, measured, session.ask(FACTS)[0])
 
-    def _table(self, session: _Session, name: str, columns: list[dict[str, Any]]) -> Table:
+    def _table(self, session: Session, name: str, columns: list[dict[str, Any]]) -> Table:
         table = _quoted(name)
         key = sorted((row for row in columns if row["key"]), key=lambda row: row["key"])
         ((rows,),) = session.ask(f"SELECT JSON_ARRAY(COUNT(*)) FROM {table};")  # noqa: S608 - quoted names
@@ -249,33 +287,6 @@ class Mariadb:
         query = _sample_query(table, [row["column"] for row in columns], order, self.sample_rows)
         ((sample, sampled),) = session.ask(query)
         return Table.exactly(rows, highest_id=highest, sample=str(sample), sampled=min(sampled, rows))
-
-
-class _SessionEndedError(Exception):
-    """The client exited while we talked to it."""
-
-
-class _Session:
-    """Talk to the client: every row of an answer is one JSON value on one line."""
-
-    def __init__(self, questions: IO[bytes], answers: IO[bytes]) -> None:
-        self.questions = questions
-        self.answers = answers
-
-    def ask(self, sql: str) -> list[Any]:
-        try:
-            self.questions.write(f"{sql}\nSELECT '{END}';\n".encode())
-            self.questions.flush()
-        except BrokenPipeError:
-            raise _SessionEndedError from None
-        rows: list[Any] = []
-        for line in self.answers:
-            text = line.decode("utf-8", "surrogateescape").rstrip("\n")
-            if text == END:
-                return rows
-            if text:
-                rows.append(json.loads(text))
-        raise _SessionEndedError
 
 
 class _Joined(io.RawIOBase):
@@ -295,11 +306,18 @@ class _Joined(io.RawIOBase):
         return len(block)
 
 
-def _found(session: _Session, database: str) -> list[Any]:
+def _found(session: Session, database: str) -> list[Any]:
     return session.ask(
         "SELECT JSON_ARRAY(1) FROM information_schema.SCHEMATA "  # noqa: S608
         f"WHERE SCHEMA_NAME = {_literal(database)};"
     )
+
+
+def _account_marks(user: str, host: str) -> list[bytes]:
+    """How lines of mariadb-dump name an account that they make, alter or grant to."""
+    quoted = [f"{_quoted(user)}@{_quoted(host)}", f"{_literal(user)}@{_literal(host)}"]
+    words = ("CREATE USER IF NOT EXISTS", "TO", "FOR", "ALTER USER")
+    return [f"{word} {account}".encode() for account in quoted for word in words]
 
 
 def _client(options: str, database: str | None) -> list[str]:
@@ -326,14 +344,6 @@ def _copy_whole(source: IO[bytes], target: IO[bytes]) -> bool:
         target.write(block)
         tail = (tail + block)[-200:]
     return b"-- Dump completed" in tail
-
-
-@contextlib.contextmanager
-def _as_source_error() -> Iterator[None]:
-    try:
-        yield
-    except ProgramError as error:
-        raise SourceError(str(error)) from error
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,6 @@
 """PostgreSQL: pg_dump's custom format plus roles, taken in one exported snapshot in which the invariants are measured.
 
-In: a server and a database. Out: four parts; the dump is not compressed (the repository compresses, and unchanged rows
+In: a server and a database. Out: four parts (roles; owner, privileges and settings of the database; the dump; invariants); the dump is not compressed (the repository compresses, and unchanged rows
 deduplicate). Invariant: dump and measurements see the same moment, because both use the snapshot that one open
 transaction exported (PostgreSQL manual, 9.27.5 and pg_dump --snapshot). Log-in data travels in the environment
 (PGPASSWORD), never in arguments.
@@ -10,25 +10,38 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from sentinel import process
+from sentinel.backup.source import client
+from sentinel.backup.source.client import END, Session, as_source_error
 from sentinel.backup.source.invariants import Invariants, Table
 from sentinel.backup.source.source import INVARIANTS_PART, Opener, Part, bytes_part
-from sentinel.errors import ProgramError, SourceError
+from sentinel.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sentinel.errors import ProgramError
 
 GLOBALS_PART = "/postgresql/globals.sql"
 PROPERTIES_PART = "/postgresql/database.json"
 DUMP_PART = "/postgresql/database.dump"
 MAINTENANCE_DATABASE = "postgres"
-END = "-- sentinel: end of answer --"
+MARK = f"\\echo '{END}'"
+LISTS = frozenset(  # settings whose value is a list of names (PostgreSQL, variable_is_guc_list_quote)
+    {
+        "local_preload_libraries",
+        "search_path",
+        "session_preload_libraries",
+        "shared_preload_libraries",
+        "temp_tablespaces",
+        "unix_socket_directories",
+    }
+)
 UNKEYED_ROWS = 100_000  # a table without a primary key is sorted as a whole for its sample up to this size
 
 # Text forms of values must not depend on a server's or role's settings, or checksums differ after a restore.
@@ -60,11 +73,21 @@ SELECT json_build_object(
   'views', (SELECT count(*) FROM pg_class WHERE relkind IN ('v', 'm') AND relnamespace IN (SELECT oid FROM own)),
   'sequences', (SELECT count(*) FROM pg_class WHERE relkind = 'S' AND relnamespace IN (SELECT oid FROM own)),
   'functions', (SELECT count(*) FROM pg_proc WHERE pronamespace IN (SELECT oid FROM own)),
-  'triggers', (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal));
+  'triggers', (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal),
+  'settings', (SELECT count(*) FROM pg_db_role_setting, unnest(setconfig)
+    WHERE setrole = 0 AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())));
 """
+# What pg_dump leaves to --create and pg_dumpall --globals-only to nobody: owner, privileges and settings of the database.
 PROPERTIES = """
-SELECT json_build_object('encoding', pg_encoding_to_char(encoding), 'collate', datcollate, 'ctype', datctype)
-FROM pg_database WHERE datname = current_database();
+SELECT json_build_object('encoding', pg_encoding_to_char(encoding), 'collate', datcollate, 'ctype', datctype,
+  'owner', pg_get_userbyid(datdba), 'connection_limit', datconnlimit, 'comment', shobj_description(d.oid, 'pg_database'),
+  'privileges', CASE WHEN datacl IS NOT NULL THEN (SELECT json_agg(json_build_object('privilege', privilege_type,
+      'to', CASE WHEN grantee <> 0 THEN pg_get_userbyid(grantee) END, 'grantable', is_grantable))
+    FROM aclexplode(datacl)) END,
+  'settings', (SELECT json_agg(json_build_object('setting', setting,
+      'role', CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) END))
+    FROM pg_db_role_setting, unnest(setconfig) setting WHERE setdatabase = d.oid))
+FROM pg_database d WHERE datname = current_database();
 """
 
 
@@ -100,7 +123,7 @@ class Postgresql:
     def dump(self) -> Iterator[list[Part]]:
         with self._session(self.database) as session:
             moment = time.time_ns()
-            session.tell("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+            session.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
             (snapshot,) = session.ask("SELECT to_json(pg_export_snapshot());")
             (superuser,) = session.ask("SELECT to_json(rolsuper) FROM pg_roles WHERE rolname = current_user;")
             parts = [
@@ -123,23 +146,26 @@ class Postgresql:
             if self.foreign:
                 self._load_roles(parts)
             if exists:
-                session.tell(f"DROP DATABASE {name} WITH (FORCE);")
+                session.ask(f"DROP DATABASE {name} WITH (FORCE);")
             self._create(session, parts)
         with parts(DUMP_PART) as source, self._feeding(self._restore_command()) as target:
             shutil.copyfileobj(source, target, 1 << 20)
+        with self._session(
+            MAINTENANCE_DATABASE
+        ) as session:  # last: a setting may make the database read-only
+            for statements in _property_statements(self.database, _properties(parts)):
+                session.ask(_if_allowed(statements))
 
     def measure(self) -> Invariants:
         with self._session(self.database) as session:
-            session.tell("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
+            session.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;")
             return self._measure(session, time.time_ns())
 
     def ask(self, query: str) -> str:
         command = ["psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         env = self._environment(self.database)
-        try:
+        with as_source_error(_why):
             done = process.run(command, stdin=query.encode(), env=env, timeout_seconds=3600)
-        except ProgramError as error:
-            raise SourceError(f"postgresql: {_why(error)}") from error
         return done.stdout.decode("utf-8", "replace").rstrip("\n")
 
     def exists(self) -> bool:
@@ -148,15 +174,15 @@ class Postgresql:
 
     def rename(self, new: str) -> None:
         with self._session(MAINTENANCE_DATABASE) as session:
-            session.tell(
+            session.ask(
                 "SELECT to_json(pg_terminate_backend(pid)) FROM pg_stat_activity "  # noqa: S608
                 f"WHERE datname = {_literal(self.database)};"
             )
-            session.tell(f"ALTER DATABASE {_quoted(self.database)} RENAME TO {_quoted(new)};")
+            session.ask(f"ALTER DATABASE {_quoted(self.database)} RENAME TO {_quoted(new)};")
 
     def drop(self) -> None:
         with self._session(MAINTENANCE_DATABASE) as session:
-            session.tell(f"DROP DATABASE IF EXISTS {_quoted(self.database)} WITH (FORCE);")
+            session.ask(f"DROP DATABASE IF EXISTS {_quoted(self.database)} WITH (FORCE);")
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -174,30 +200,16 @@ class Postgresql:
         return {name: value for name, value in wanted.items() if value}
 
     @contextlib.contextmanager
-    def _session(self, database: str) -> Iterator[_Session]:
-        """One psql that stays open; its transaction lives as long as the context."""
-        reading, writing = os.pipe()
+    def _session(self, database: str) -> Iterator[Session]:
         command = ["psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-        with (
-            _as_source_error(),
-            os.fdopen(reading, "rb") as theirs,
-            os.fdopen(writing, "wb") as ours,
-            process.stream(command, stdin=theirs, env=self._environment(database)) as answers,
-        ):
-            theirs.close()
-            session = _Session(ours, answers)
-            # When psql exits early, the body ends here and leaving `stream` raises what psql said.
-            with contextlib.suppress(_SessionEndedError):
-                session.tell(SESSION)
-                yield session
-            with contextlib.suppress(BrokenPipeError):
-                ours.close()
-            answers.read()
+        env = self._environment(database)
+        with as_source_error(_why), client.session(command, MARK, SESSION, env=env) as session:
+            yield session
 
     @contextlib.contextmanager
     def _dumping(self, snapshot: str) -> Iterator[IO[bytes]]:
         command = ["pg_dump", "-w", "--format=custom", "--compress=0", f"--snapshot={snapshot}"]
-        with _as_source_error(), process.stream(command, env=self._environment(self.database)) as stream:
+        with as_source_error(_why), process.stream(command, env=self._environment(self.database)) as stream:
             yield stream
 
     @contextlib.contextmanager
@@ -205,12 +217,12 @@ class Postgresql:
         command = ["pg_dumpall", "-w", "--globals-only"]
         if not with_passwords:
             command.append("--no-role-passwords")  # only a superuser may read them
-        with _as_source_error(), process.stream(command, env=self._environment(self.database)) as stream:
+        with as_source_error(_why), process.stream(command, env=self._environment(self.database)) as stream:
             yield stream
 
     @contextlib.contextmanager
     def _feeding(self, command: list[str]) -> Iterator[IO[bytes]]:
-        with _as_source_error(), process.feed(command, env=self._environment(self.database)) as stream:
+        with as_source_error(_why), process.feed(command, env=self._environment(self.database)) as stream:
             yield stream
 
     def _restore_command(self) -> list[str]:
@@ -226,25 +238,24 @@ class Postgresql:
                 kept = b"".join(line for line in source if b"TABLESPACE" not in line)
         except SourceError:
             return  # the job does not dump roles
-        with _as_source_error(), process.feed(command, env=env) as target:
+        with as_source_error(_why), process.feed(command, env=env) as target:
             target.write(kept)
 
-    def _create(self, session: _Session, parts: Opener) -> None:
-        with parts(PROPERTIES_PART) as source:
-            properties = json.loads(source.read())
+    def _create(self, session: Session, parts: Opener) -> None:
+        properties = _properties(parts)
         encoding = _literal(properties["encoding"])
         locale = ""
         if not self.foreign:
             locale = f"LC_COLLATE {_literal(properties['collate'])} LC_CTYPE {_literal(properties['ctype'])}"
-        session.tell(
+        session.ask(
             f"CREATE DATABASE {_quoted(self.database)} TEMPLATE template0 ENCODING {encoding} {locale};"
         )
 
-    def _measure(self, session: _Session, moment: int) -> Invariants:
+    def _measure(self, session: Session, moment: int) -> Invariants:
         tables = {f"{row['schema']}.{row['name']}": self._table(session, row) for row in session.ask(TABLES)}
         return Invariants(self.kind, moment, tables, session.ask(FACTS)[0])
 
-    def _table(self, session: _Session, row: dict[str, Any]) -> Table:
+    def _table(self, session: Session, row: dict[str, Any]) -> Table:
         table = f"{_quoted(row['schema'])}.{_quoted(row['name'])}"
         key = [_quoted(part["name"]) + (' COLLATE "C"' if part["text"] else "") for part in row["key"]]
         (rows,) = session.ask(f"SELECT count(*) FROM {table};")  # noqa: S608 - quoted names
@@ -259,37 +270,49 @@ class Postgresql:
         return Table.exactly(rows, highest_id=highest, sample=sample, sampled=min(sampled, rows))
 
 
-class _SessionEndedError(Exception):
-    """Psql exited while we talked to it."""
+def _properties(parts: Opener) -> dict[str, Any]:
+    with parts(PROPERTIES_PART) as source:
+        properties: dict[str, Any] = json.loads(source.read())
+    return properties
 
 
-class _Session:
-    """Talk to psql: every row of an answer is one JSON value on one line."""
-
-    def __init__(self, questions: IO[bytes], answers: IO[bytes]) -> None:
-        self.questions = questions
-        self.answers = answers
-
-    def tell(self, sql: str) -> None:
-        self.ask(sql)
-
-    def ask(self, sql: str) -> list[Any]:
-        try:
-            self.questions.write(f"{sql}\n\\echo '{END}'\n".encode())
-            self.questions.flush()
-        except BrokenPipeError:
-            raise _SessionEndedError from None
-        rows: list[Any] = []
-        for line in self.answers:
-            text = line.decode("utf-8", "surrogateescape").rstrip("\n")
-            if text == END:
-                return rows
-            if text:
-                rows.append(json.loads(text))
-        raise _SessionEndedError
+def _property_statements(database: str, properties: dict[str, Any]) -> Iterator[list[str]]:
+    """What makes a new database the one that was dumped, in groups; dumps of earlier versions know less."""
+    name = _quoted(database)
+    if properties.get("owner"):
+        yield [f"ALTER DATABASE {name} OWNER TO {_quoted(properties['owner'])}"]
+    if properties.get("connection_limit", -1) != -1:
+        yield [f"ALTER DATABASE {name} CONNECTION LIMIT {int(properties['connection_limit'])}"]
+    if properties.get("comment"):
+        yield [f"COMMENT ON DATABASE {name} IS {_literal(properties['comment'])}"]
+    if properties.get("privileges") is not None:
+        yield [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"]
+        for granted in properties["privileges"]:
+            grantee = "PUBLIC" if granted["to"] is None else _quoted(granted["to"])
+            option = " WITH GRANT OPTION" if granted["grantable"] else ""
+            yield [f"GRANT {granted['privilege']} ON DATABASE {name} TO {grantee}{option}"]
+    for each in properties.get("settings") or ():
+        where = f"ROLE {_quoted(each['role'])} IN DATABASE {name}" if each["role"] else f"DATABASE {name}"
+        yield _setting_statements(where, *each["setting"].split("=", 1))
 
 
-def _found(session: _Session, database: str) -> list[Any]:
+def _setting_statements(where: str, setting: str, value: str) -> list[str]:
+    name = ".".join(_quoted(part) for part in setting.split("."))
+    if setting not in LISTS:
+        return [f"ALTER {where} SET {name} TO {_literal(value)}"]
+    # One literal would be one element of the list; like this the server cuts the text as it did before.
+    chosen = f"SELECT set_config({_literal(setting)}, {_literal(value)}, true)"
+    return [chosen, f"ALTER {where} SET {name} FROM CURRENT"]
+
+
+def _if_allowed(statements: list[str]) -> str:
+    """A role that is missing, or not ours to name, costs one property and not the restore; `verify` counts settings."""
+    steps = " ".join(f"EXECUTE {_literal(statement)};" for statement in statements)
+    caught = "EXCEPTION WHEN insufficient_privilege OR undefined_object THEN RAISE WARNING '%', SQLERRM;"
+    return f"DO {_literal(f'BEGIN {steps} {caught} END')};"
+
+
+def _found(session: Session, database: str) -> list[Any]:
     return session.ask(f"SELECT 1 FROM pg_database WHERE datname = {_literal(database)};")  # noqa: S608
 
 
@@ -304,18 +327,10 @@ def _sample_query(table: str, key: list[str], rows: int) -> str:
     """  # noqa: S608 - quoted names
 
 
-@contextlib.contextmanager
-def _as_source_error() -> Iterator[None]:
-    try:
-        yield
-    except ProgramError as error:
-        raise SourceError(f"postgresql: {_why(error)}") from error
-
-
 def _why(error: ProgramError) -> str:
     """The first complaint says why; what follows are consequences."""
     lines = [line for line in error.stderr.splitlines() if "error" in line.lower() or "fatal" in line.lower()]
-    return lines[0] if lines else str(error)
+    return f"postgresql: {lines[0] if lines else error}"
 
 
 def _quoted(name: str) -> str:

@@ -7,9 +7,11 @@ import io
 import subprocess
 
 import pytest
-from shop import KINDS, SECRET
+from shop import KINDS, SCRATCH, SECRET
 
+from sentinel.backup import sandbox
 from sentinel.backup.source.invariants import Invariants, differences
+from sentinel.backup.source.mariadb import ACCOUNTS_PART, Mariadb
 from sentinel.backup.source.source import INVARIANTS_PART
 from sentinel.backup.targets import Target, require_other, source_of, target_of
 from sentinel.errors import SourceError
@@ -169,7 +171,7 @@ def test_rows_written_during_the_dump_are_in_neither(bench_of, kind) -> None:
     with source.dump() as dumped:
         for part in dumped:
             with part.open() as stream:
-                if part.path.endswith((".dump", ".sql")) and "globals" not in part.path:
+                if part.path.endswith(("database.dump", "database.sql")):
                     bench.shop.do("INSERT INTO orders VALUES (9999, 1, 1, 'late')")
                 parts[part.path] = stream.read()
     recorded = Invariants.decode(parts[INVARIANTS_PART])
@@ -199,3 +201,90 @@ def test_redis_keys_that_expire_are_not_counted(bench_of) -> None:
     recorded = source_of(bench.settings.jobs["shop"]).measure()
     bench.shop.do("DEL session")
     assert differences(recorded, bench.shop.database.measure()) == []
+
+
+SETTINGS = """
+ALTER DATABASE shop SET search_path TO "$user", public, "od, d";
+ALTER DATABASE shop SET work_mem TO '7MB';
+ALTER DATABASE shop SET "app.tenant" TO 'it''s \\ one';
+ALTER DATABASE shop SET default_transaction_read_only TO on;
+ALTER ROLE keeper IN DATABASE shop SET statement_timeout TO '9min';
+ALTER DATABASE shop CONNECTION LIMIT 17;
+COMMENT ON DATABASE shop IS 'the shop''s own';
+REVOKE CONNECT ON DATABASE shop FROM PUBLIC;
+GRANT CREATE ON DATABASE shop TO keeper WITH GRANT OPTION;
+ALTER DATABASE shop OWNER TO keeper;
+"""
+
+
+def properties(admin, database):
+    """As PostgreSQL itself lists them; the database's name is the one difference there may be."""
+    kept = f"""
+    SELECT pg_get_userbyid(datdba), datconnlimit, shobj_description(oid, 'pg_database'),
+      (SELECT array_agg(acl::text ORDER BY acl::text) FROM unnest(datacl) acl),
+      (SELECT array_agg((setrole::regrole, setconfig)::text ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = oid)
+    FROM pg_database WHERE datname = '{database}'
+    """
+    return admin.ask(kept)
+
+
+def test_owner_privileges_and_settings_of_a_postgresql_database_come_back(bench_of) -> None:
+    bench = bench_of("postgresql")
+    for statement in SETTINGS.strip().splitlines():
+        bench.shop.admin.ask(statement)
+    source = source_of(bench.settings.jobs["shop"])
+    parts = taken(source)
+    recorded = Invariants.decode(parts[INVARIANTS_PART])
+    assert recorded.facts["settings"] == 4
+    target = other(bench)
+    target.load(opener(parts), replace=False)
+    assert properties(bench.shop.admin, "other") == properties(bench.shop.admin, "shop")
+    assert "od, d" in properties(bench.shop.admin, "other")
+    assert differences(recorded, target.measure()) == []
+    bench.shop.admin.ask("ALTER DATABASE other RESET work_mem")
+    assert differences(recorded, target.measure()) == ["settings: 3, recorded 4"]
+
+
+def test_a_role_that_is_gone_costs_no_restore(bench_of) -> None:
+    bench = bench_of("postgresql")
+    bench.shop.admin.ask("CREATE ROLE guest")
+    bench.shop.admin.ask("GRANT CREATE ON DATABASE shop TO guest")
+    bench.shop.admin.ask("ALTER DATABASE shop SET work_mem TO '7MB'")
+    parts = taken(source_of(bench.settings.jobs["shop"]))
+    bench.shop.admin.ask("REVOKE ALL ON DATABASE shop FROM guest")
+    bench.shop.admin.ask("DROP ROLE guest")
+    target = other(bench)
+    target.load(opener(parts), replace=False)
+    assert differences(Invariants.decode(parts[INVARIANTS_PART]), target.measure()) == []
+
+
+def test_accounts_of_a_mariadb_server_come_back_on_another(bench_of) -> None:
+    bench = bench_of("mariadb")
+    admin = bench.shop.admin
+    admin.ask("CREATE ROLE reader; GRANT SELECT ON shop.orders TO reader; GRANT reader TO clerk@localhost;")
+    admin.ask("SET DEFAULT ROLE reader FOR clerk@localhost; GRANT SELECT ON nowhere.* TO clerk@localhost;")
+    try:
+        parts = taken(source_of(bench.settings.jobs["shop"]))
+        grants = admin.ask("SHOW GRANTS FOR clerk@localhost")
+        with sandbox.opened("mariadb", SCRATCH) as scratch:
+            server = scratch.server
+            root = Mariadb("mysql", host=server.host, user=server.user)
+            root.ask("ALTER USER root@localhost IDENTIFIED BY 'of this server'")
+            root = Mariadb("mysql", host=server.host, user=server.user, password="of this server")
+            place = Target(host=server.host, user=server.user, password="of this server", foreign=True)
+            target_of(bench.settings.jobs["shop"], place).load(opener(parts), replace=False)
+            assert root.ask("SHOW GRANTS FOR clerk@localhost") == grants
+            assert "reader" in root.ask("SHOW GRANTS FOR reader")
+            clerk = Mariadb("shop", host=server.host, user="clerk", password=SECRET)
+            assert clerk.ask("SELECT count(*), CURRENT_ROLE() FROM orders") == "300\treader"
+    finally:
+        admin.ask("DROP ROLE reader; REVOKE SELECT ON nowhere.* FROM clerk@localhost;")
+
+
+def test_mariadb_accounts_that_may_not_be_read_are_left_out_and_said(bench_of, caplog) -> None:
+    bench = bench_of("mariadb")
+    bench.configure(source={"mariadb": bench.shop.source | {"user": "clerk"}})
+    assert ACCOUNTS_PART not in taken(source_of(bench.settings.jobs["shop"]))
+    assert "accounts and grants are not dumped" in caplog.text
+    bench.configure(source={"mariadb": bench.shop.source | {"accounts": False}})
+    assert ACCOUNTS_PART not in taken(source_of(bench.settings.jobs["shop"]))
