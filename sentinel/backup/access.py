@@ -11,6 +11,7 @@ import io
 from typing import IO, TYPE_CHECKING, Any
 
 from sentinel.backup import history
+from sentinel.backup.repo.compression import Compression
 from sentinel.backup.repo.repository import Repository
 from sentinel.backup.repo.snapshots import Snapshot, find_snapshot, list_snapshots
 from sentinel.backup.restore import dump, list_files, read_file
@@ -52,7 +53,9 @@ def create_repository(settings: RepositorySettings) -> Repository:
 
 
 def open_repository(settings: RepositorySettings) -> Repository:
-    return Repository.open(store_of(settings), settings.password() or "")
+    repository = Repository.open(store_of(settings), settings.password() or "")
+    repository.compression = Compression(settings.compression)
+    return repository
 
 
 def job_of(settings: BackupSettings, name: str) -> JobSettings:

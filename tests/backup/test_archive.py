@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from sentinel.backup.archive import BackupOptions, Stream, backup
+from sentinel.backup.repo.compression import Compression
 from sentinel.backup.repo.snapshots import find_snapshot, list_snapshots
 from sentinel.backup.restore import RestoreOptions, list_files, read_file, restore
 from sentinel.errors import IncompleteError, SourceError
@@ -234,3 +236,15 @@ def test_sparse_files_stay_sparse(local_repository, shop, tmp_path):
     report = backup(local_repository, paths=[shop])
     restore(local_repository, report.snapshot, tmp_path / "out", options=RestoreOptions(sparse=True))
     assert os.stat(f"{tmp_path}/out{shop}/img/sparse").st_blocks * 512 < 1_000_000
+
+
+@pytest.mark.parametrize("compression", Compression)
+def test_compression_as_configured(local_repository, tmp_path, restic, compression):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "text").write_bytes(random.Random(1).randbytes(300) * 1000)
+    local_repository.compression = compression
+    report = backup(local_repository, paths=[source])
+    assert (report.bytes_stored > 300_000) is (compression is Compression.OFF)
+    restic("check", "--read-data", repository=local_repository.store.location)
+    assert read_file(local_repository, report.snapshot, f"{source}/text") == (source / "text").read_bytes()

@@ -6,6 +6,7 @@ Sizes are bounded before memory is taken: a frame says how large it will become.
 
 from __future__ import annotations
 
+import enum
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,31 @@ from sentinel.errors import RepositoryError
 if TYPE_CHECKING:
     from sentinel.backup.store.store import Buffer
 
-LEVEL = 3  # zstd's own default; as small as restic's "auto" within a per cent or two
 LARGEST_PLAINTEXT_BYTES = 1 << 30  # far above any blob (8 MiB) or index file
 
 _local = threading.local()
 
 
-def compress(data: Buffer) -> bytes:
+class Compression(enum.Enum):
+    """restic's words. `OFF` is for data that is compressed already; trees and JSON files always shrink."""
+
+    AUTO = "auto"
+    MAX = "max"
+    OFF = "off"
+
+
+# 3 is zstd's own default, as small as restic's "auto" within a per cent or two; 12 takes five times as long.
+LEVELS = {Compression.AUTO: 3, Compression.MAX: 12, Compression.OFF: 3}
+
+
+def compress(data: Buffer, compression: Compression = Compression.AUTO) -> bytes:
     try:
-        compressor = _local.compressor
+        compressors = _local.compressors
     except AttributeError:
-        compressor = _local.compressor = zstandard.ZstdCompressor(level=LEVEL)
+        compressors = _local.compressors = {}
+    compressor = compressors.get(compression)
+    if compressor is None:
+        compressor = compressors[compression] = zstandard.ZstdCompressor(level=LEVELS[compression])
     result: bytes = compressor.compress(data)
     return result
 

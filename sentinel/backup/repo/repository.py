@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Self
 
 from sentinel.backup.repo import config as config_file
-from sentinel.backup.repo.compression import compress, decompress
+from sentinel.backup.repo.compression import Compression, compress, decompress
 from sentinel.backup.repo.config import NEWEST_VERSION, Config
 from sentinel.backup.repo.crypto import OVERHEAD_BYTES, MasterKey
 from sentinel.backup.repo.index import Index, Location
@@ -35,6 +35,7 @@ class Repository:
         self.key = key
         self.key_id = key_id
         self.config = config
+        self.compression = Compression.AUTO
         self._index: Index | None = None
         self._trees = TreePacks(store)
 

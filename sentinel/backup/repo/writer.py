@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Self
 
 from sentinel.backup.repo import index as index_file
-from sentinel.backup.repo.compression import compress
+from sentinel.backup.repo.compression import Compression, compress
 from sentinel.backup.repo.pack import TARGET_BYTES, BlobType, Entry, PackBuilder
 from sentinel.backup.store.store import Buffer, Kind
 
@@ -33,6 +33,7 @@ class BlobWriter:
     def __init__(self, repository: Repository, *, uploads: int = UPLOADS) -> None:
         self._repository = repository
         self._index = repository.index
+        self._compression = repository.compression
         self._uploads = uploads
         self._pool = ThreadPoolExecutor(uploads, thread_name_prefix="upload")
         self._pending: set[Future[None]] = set()
@@ -99,8 +100,8 @@ class BlobWriter:
         builder = self._builder(kind)
         before = builder.size
         size = memoryview(data).nbytes
-        if self._repository.compresses:
-            builder.add(kind, blob_id, compress(data), size)
+        if self._repository.compresses and (kind or self._compression is not Compression.OFF):
+            builder.add(kind, blob_id, compress(data, self._compression), size)
         else:
             builder.add(kind, blob_id, data, 0)
         with self._lock:
