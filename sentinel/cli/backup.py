@@ -1,4 +1,4 @@
-"""sentinel backup: init, run, list, check, restore, load, verify, forget, prune, drill, dump, key, unlock."""
+"""sentinel backup: init, run, list, check, restore, load, verify, forget, prune, renew, drill, dump, key, unlock."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ app.add_typer(databases.app, name="database")
 for command in (
     upkeep.forget,
     upkeep.prune,
+    upkeep.renew,
     upkeep.unlock,
     upkeep.pause,
     databases.load,
@@ -50,7 +51,15 @@ def init(
 
 @app.command()
 def run(
-    job: str = typer.Argument(),
+    job: str = typer.Argument(
+        "", metavar="[JOB]", help="Of sentinel.yml; or say what to take with --path or --stdin."
+    ),
+    path: list[Path] = typer.Option([], "--path", metavar="PATH", help="Take this, once; repeatable."),
+    exclude: list[str] = typer.Option([], "--exclude", metavar="PATTERN", help="Not this; repeatable."),
+    stdin: str = typer.Option(
+        "", "--stdin", metavar="NAME", help="Take standard input, as a file of this name."
+    ),
+    tag: list[str] = typer.Option([], "--tag", help="For --path and --stdin; repeatable."),
     repository: str = typer.Option(
         "",
         "--repository",
@@ -62,13 +71,19 @@ def run(
     config: Path = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Run one job now: hooks, dump, snapshot, forget."""
+    """Run one job now: hooks, dump, snapshot, forget. Or take paths or standard input once."""
     from sentinel.backup.jobs import run_job
     from sentinel.cli.listing import print_json
     from sentinel.cli.repositories import bar, elsewhere, load, size
+    from sentinel.errors import UsageError
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
+    if bool(job) == bool(path or stdin):
+        raise UsageError("name either a job or what to take (--path, --stdin)")
+    if not job:
+        _take_once(path, exclude, stdin, tag, (config, repository, password_file), as_json=as_json)
+        return
     loaded, settings = load(config)
     if repository:
         settings = elsewhere(settings, job, config, repository, password_file)
@@ -267,6 +282,34 @@ def drill(job: str = typer.Argument(), config: Path = CONFIG, as_json: bool = AS
 
 
 # --- inside -----------------------------------------------------------------------------------------------------
+
+
+def _take_once(
+    paths: list[Path],
+    excludes: list[str],
+    stdin: str,
+    tags: list[str],
+    place: tuple[Path, str, Path | None],
+    *,
+    as_json: bool,
+) -> None:
+    import sys
+
+    from sentinel.backup.archive import BackupOptions, Stream, backup
+    from sentinel.cli.listing import print_json
+    from sentinel.cli.repositories import bar, opened, size
+
+    streams = [Stream("/" + stdin.lstrip("/"), sys.stdin.buffer)] if stdin else []
+    options = BackupOptions(tags=tuple(tags), excludes=tuple(excludes))
+    with opened(*place) as repository, bar("backup", quiet=as_json) as progress:
+        report = backup(repository, paths=paths, streams=streams, options=options, progress=progress)
+    if as_json:
+        unreadable = [str(problem) for problem in report.unreadable]
+        print_json(asdict(report) | {"snapshot": report.snapshot.id, "unreadable": unreadable})
+    else:
+        taken, stored = size(report.bytes_total), size(report.bytes_stored)
+        typer.echo(f"snapshot {report.snapshot.short_id}, {taken}, {stored} stored, {report.seconds:.1f} s")
+    report.require_complete()
 
 
 def _find(repository: Any, snapshot: str, job: str) -> Snapshot:

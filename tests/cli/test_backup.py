@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,3 +87,27 @@ def test_keys(bench, do) -> None:
 def test_restoring_over_live_data_must_be_asked_for(bench, do) -> None:
     do("run", "shop")
     assert "--in-place" in do("restore", "latest", check=2).stderr
+
+
+def test_paths_and_standard_input_once(bench, do) -> None:
+    tree = bench.place / "tree"
+    (tree / "cache").mkdir(parents=True)
+    (tree / "page").write_text("page")
+    (tree / "cache" / "junk").write_text("junk")
+    once = json.loads(do("run", "--path", tree, "--exclude", "cache", "--tag", "once", "--json").stdout)
+    assert (once["files_new"], once["bytes_total"], once["unreadable"]) == (1, 4, [])
+    words = [
+        *("backup", "run", "--stdin", "dump.sql", "-r", bench.store),
+        "--password-file",
+        bench.place / "repo.pw",
+    ]
+    command = [sys.executable, "-m", "sentinel", *map(str, words), "--config", "/nowhere"]
+    done = subprocess.run(command, input=b"SELECT 1;", capture_output=True, check=True)
+    assert b"snapshot" in done.stdout
+    listed = json.loads(do("list", "--json").stdout)
+    assert [each["paths"] for each in listed] == [[str(tree)], ["/dump.sql"]]
+    assert listed[0]["tags"] == ["once"]
+    assert do("dump", "latest", "/dump.sql").stdout == "SELECT 1;"
+    assert "either a job or" in do("run", check=2).stderr
+    assert "either a job or" in do("run", "shop", "--stdin", "x", check=2).stderr
+    assert "nowhere" in do("run", "--path", bench.place / "nowhere", check=1).stderr
