@@ -20,7 +20,7 @@ from sentinel.backup.drill import record_missed, run_drill
 from sentinel.backup.jobs import run_job
 from sentinel.backup.pauses import paused_until
 from sentinel.backup.schedule import Entry, Schedule, due
-from sentinel.backup.upkeep import check_repository, prune_repository, publish_checks
+from sentinel.backup.upkeep import check_repository, prune_repository, publish_checks, renew_repository
 from sentinel.errors import SentinelError
 
 if TYPE_CHECKING:
@@ -137,6 +137,9 @@ class BackupComponent:
             ):
                 if keep:
                     entries.append(self._entry(f"{what}:{name}", keep.schedule, call, name, 0.0))
+            if repository.object_lock:
+                schedule = repository.object_lock.renew
+                entries.append(self._entry(f"renew:{name}", schedule, self._renew, name, 0.0))
         return Schedule(entries, partial(paused_until, self.state, settings.maintenance))
 
     def _entry(
@@ -182,6 +185,10 @@ class BackupComponent:
     def _prune(self, name: str) -> None:
         self.state.save_checkpoint(f"backup/prune/{name}", time.time())
         prune_repository(self.settings.repositories[name], name, self.ledger)
+
+    def _renew(self, name: str) -> None:
+        self.state.save_checkpoint(f"backup/renew/{name}", time.time())
+        renew_repository(self.settings, name, self.ledger)
 
     def _last(self, entry: str, name: str) -> datetime:
         """When it last began; before the first time, since when it is configured."""

@@ -263,12 +263,15 @@ def policy_of(keep: KeepSettings) -> Policy | None:
     return Policy(**values)
 
 
-def _forget(repository: Repository, name: str, keep: KeepSettings) -> int:
+def unwanted(repository: Repository, name: str, keep: KeepSettings) -> list[str]:
+    """Snapshots of a job that its retention lets go; each host that runs a job of this name has a history of its own."""
     policy = policy_of(keep)
     if policy is None:
-        return 0
-    decisions = decide(access.job_snapshots(repository, name), policy, group_by=())
-    gone = [decision.snapshot.id for decision in decisions if not decision.keep]
-    if gone:
-        forget(repository, gone, retry_lock_seconds=RETRY_LOCK_SECONDS)
-    return len(gone)
+        return []
+    decisions = decide(access.job_snapshots(repository, name), policy, group_by=("host",))
+    return [decision.snapshot.id for decision in decisions if not decision.keep]
+
+
+def _forget(repository: Repository, name: str, keep: KeepSettings) -> int:
+    gone = unwanted(repository, name, keep)
+    return forget(repository, gone, retry_lock_seconds=RETRY_LOCK_SECONDS) if gone else 0

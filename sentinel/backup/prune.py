@@ -2,7 +2,8 @@
 
 Under an exclusive lock, so no backup runs meanwhile (theirs or restic's). Order (restic design.rst, "Read and Write
 Ordering"): new packs, index files that name them, a new index without the doomed packs, only then the old index files
-and last the packs: killed anywhere, every snapshot is whole and the next prune takes up the rest.
+and last the packs: killed anywhere, every snapshot is whole and the next prune takes up the rest. What Object Lock still
+retains stays, and so do packs that a retained index file names; renewal.py sees to it that they are not retained for ever.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class PruneReport:
     packs_before: int
     packs_removed: int
     packs_repacked: int
+    packs_retained: int
     bytes_before: int
     bytes_freed: int
     bytes_unused_left: int
@@ -67,6 +69,8 @@ class _Decision:
     keep: list[_Pack] = field(default_factory=list)
     repack: list[_Pack] = field(default_factory=list)
     remove: list[bytes] = field(default_factory=list)
+    retained: set[bytes] = field(default_factory=set)
+    retained_index: set[str] = field(default_factory=set)
 
 
 def prune(
@@ -83,6 +87,7 @@ def prune(
             )
         sizes = {bytes.fromhex(name): size for name, size in repository.store.list(Kind.DATA)}
         decision = _decide(_survey(repository, reached, sizes), sizes, options)
+        _spare_retained(repository, decision)
         doomed = [pack.id for pack in decision.repack] + decision.remove
         added = 0
         if not options.dry_run:
@@ -96,6 +101,7 @@ def prune(
         packs_before=len(sizes),
         packs_removed=len(decision.remove),
         packs_repacked=len(decision.repack),
+        packs_retained=len(decision.retained),
         bytes_before=sum(sizes.values()),
         bytes_freed=freed - kept_anew,
         bytes_unused_left=sum(pack.unused_bytes for pack in decision.keep),
@@ -165,12 +171,32 @@ def _join_small(decision: _Decision, budget: float) -> None:
                 decision.repack.append(pack)
 
 
+def _spare_retained(repository: Repository, decision: _Decision) -> None:
+    """Rewriting a pack that cannot go would only cost room."""
+    store = repository.store
+    doomed = {pack.id for pack in decision.repack}.union(decision.remove)
+    with ThreadPoolExecutor(store.connections, thread_name_prefix="retained") as pool:
+        names = [name for name, _ in store.list(Kind.INDEX)]
+        index = pool.map(lambda name: store.is_retained(Kind.INDEX, name), names)
+        decision.retained_index = {name for name, kept in zip(names, index, strict=True) if kept}
+        for name in decision.retained_index:
+            decision.retained |= doomed.intersection(
+                index_file.decode(repository.load_file(Kind.INDEX, name))[0]
+            )
+        others = sorted(doomed - decision.retained)
+        packs = pool.map(lambda pack: store.is_retained(Kind.DATA, pack.hex()), others)
+        decision.retained |= {pack for pack, kept in zip(others, packs, strict=True) if kept}
+    decision.keep += [pack for pack in decision.repack if pack.id in decision.retained]
+    decision.repack = [pack for pack in decision.repack if pack.id not in decision.retained]
+    decision.remove = [pack for pack in decision.remove if pack not in decision.retained]
+
+
 # --- doing it -----------------------------------------------------------------------------------------------
 
 
 def _execute(repository: Repository, decision: _Decision, doomed: list[bytes], lock: HeldLock) -> int:
     """Bytes written anew."""
-    old_index = [name for name, _ in repository.store.list(Kind.INDEX)]
+    old_index = [name for name, _ in repository.store.list(Kind.INDEX) if name not in decision.retained_index]
     if not doomed and len(old_index) <= INDEX_FILES_TOLERATED and _index_is_true(repository, decision):
         return 0
     added = {}
@@ -184,7 +210,7 @@ def _execute(repository: Repository, decision: _Decision, doomed: list[bytes], l
             if pack not in before
         }
     lock.check()
-    _rewrite_index(repository, decision.keep, added, old_index)
+    _rewrite_index(repository, decision, added, old_index)
     lock.check()
     _remove(repository, Kind.DATA, (pack.hex() for pack in doomed))
     return written
@@ -192,7 +218,7 @@ def _execute(repository: Repository, decision: _Decision, doomed: list[bytes], l
 
 def _index_is_true(repository: Repository, decision: _Decision) -> bool:
     """It names no pack that does not exist."""
-    kept = {pack.id for pack in decision.keep}
+    kept = {pack.id for pack in decision.keep} | decision.retained
     return all(pack in kept for pack in repository.index.packs())
 
 
@@ -215,14 +241,14 @@ def _repack(repository: Repository, packs: list[_Pack]) -> int:
 
 
 def _rewrite_index(
-    repository: Repository, keep: list[_Pack], added: dict[bytes, list[Entry]], old: list[str]
+    repository: Repository, decision: _Decision, added: dict[bytes, list[Entry]], old: list[str]
 ) -> None:
-    packs = {pack.id: list(repository.index.entries(pack.id)) for pack in keep}
+    packs = {pack.id: list(repository.index.entries(pack.id)) for pack in decision.keep}
     packs.update(added)
     written = {
         repository.save_file(Kind.INDEX, index_file.encode(portion)) for portion in index_file.split(packs)
     }
-    newer = {name for name, _ in repository.store.list(Kind.INDEX)} - written
+    newer = {name for name, _ in repository.store.list(Kind.INDEX)} - written - decision.retained_index
     # Those the repack wrote are contained in the new ones; so are all older ones.
     _remove(repository, Kind.INDEX, newer | set(old))
 

@@ -76,11 +76,16 @@ def decide(
 
 
 def forget(repository: Repository, snapshot_ids: Iterable[str], *, retry_lock_seconds: float = 0.0) -> int:
-    """Remove snapshot files; the data stays until the next prune. Returns how many were removed."""
+    """Remove snapshot files; the data stays until the next prune. Returns how many were removed.
+
+    What Object Lock still retains stays, and is for a later forget.
+    """
     removed = 0
     with locked(repository, exclusive=True, retry_seconds=retry_lock_seconds) as lock:
         for snapshot_id in snapshot_ids:
             lock.check()
+            if repository.store.is_retained(Kind.SNAPSHOT, snapshot_id):
+                continue
             with contextlib.suppress(FileNotFoundError):
                 repository.store.remove(Kind.SNAPSHOT, snapshot_id)
                 removed += 1

@@ -86,8 +86,11 @@ class Secret(Settings):
 
 
 class ObjectLockSettings(Settings):
+    """Nothing can be removed for `days`; what is still needed is extended by the `renew` schedule when half is over."""
+
     mode: Annotated[str, Field(pattern="^(governance|compliance)$")] = "governance"
     days: int = Field(default=30, ge=1)
+    renew: Schedule = "@daily"
 
 
 class BandwidthSettings(Settings):
@@ -123,6 +126,12 @@ class RepositorySettings(Secret):
     def _needs_password(self) -> Self:
         if not self.has_password():
             raise ValueError("one of password_file, password_env and password_credential is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _lock_needs_s3(self) -> Self:
+        if self.object_lock and not self.store.startswith("s3:"):
+            raise ValueError("object_lock needs an S3 store: a directory retains nothing")
         return self
 
     def location(self) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from sentinel import metrics
 from sentinel.backup import access
-from sentinel.backup.jobs import RETRY_LOCK_SECONDS
+from sentinel.backup.jobs import RETRY_LOCK_SECONDS, unwanted
 from sentinel.errors import RepositoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sentinel.backup.settings import RepositorySettings
+    from sentinel.backup.renewal import RenewReport
+    from sentinel.backup.settings import BackupSettings, RepositorySettings
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
@@ -54,3 +55,22 @@ def prune_repository(settings: RepositorySettings, name: str, ledger: Ledger) ->
     with access.open_repository(settings) as repository:
         report = prune(repository, PruneOptions(), retry_lock_seconds=RETRY_LOCK_SECONDS)
     ledger.append("backup.prune", name, bytes_freed=report.bytes_freed)
+
+
+def renew_repository(settings: BackupSettings, name: str, ledger: Ledger) -> RenewReport:
+    """What the jobs' retention lets go is not extended, so that it can be forgotten when its time is over."""
+    from sentinel.backup.renewal import renew
+
+    repository_settings = access.repository_of(settings, name)
+    lock = repository_settings.object_lock
+    assert lock is not None
+    with access.open_repository(repository_settings) as repository:
+        gone = [
+            snapshot
+            for job, each in settings.jobs.items()
+            if each.repository == name
+            for snapshot in unwanted(repository, job, each.keep)
+        ]
+        report = renew(repository, lock.days, unwanted=gone, retry_lock_seconds=RETRY_LOCK_SECONDS)
+    ledger.append("backup.renew", name, files=report.files, renewed=report.renewed, lapsing=report.lapsing)
+    return report

@@ -40,9 +40,9 @@ def forget(
     if snapshot:
         with opened(config, repository, password_file) as opened_repository:
             gone = [find_snapshot(opened_repository, name).id for name in snapshot]
-            if not dry_run:
-                forget_snapshots(opened_repository, gone)
-        typer.echo(f"{'would forget' if dry_run else 'forgot'} {len(gone)} snapshots")
+            count = len(gone) if dry_run else forget_snapshots(opened_repository, gone)
+        retained = f", {len(gone) - count} are still retained by Object Lock" if count < len(gone) else ""
+        typer.echo(f"{'would forget' if dry_run else 'forgot'} {count} snapshots{retained}")
         return
     settings = load(config)[1]
     job_settings = access.job_of(settings, job)
@@ -50,7 +50,7 @@ def forget(
     if policy is None:
         raise UsageError(f"job {job!r} has no `keep` settings: nothing is ever forgotten")
     with access.open_repository(access.repository_of(settings, job_settings.repository)) as found:
-        decisions = decide(access.job_snapshots(found, job), policy, group_by=())
+        decisions = decide(access.job_snapshots(found, job), policy, group_by=("host",))
         if not dry_run:
             forget_snapshots(found, [decision.snapshot.id for decision in decisions if not decision.keep])
     if as_json:
@@ -88,7 +88,30 @@ def prune(
     if as_json:
         print_json(asdict(report))
     else:
-        typer.echo(f"{'would free' if dry_run else 'freed'} {size(report.bytes_freed)}")
+        retained = f"; {report.packs_retained} packs are still retained" if report.packs_retained else ""
+        typer.echo(f"{'would free' if dry_run else 'freed'} {size(report.bytes_freed)}{retained}")
+
+
+def renew(repository: str = REPOSITORY, config: Path = CONFIG, as_json: bool = AS_JSON) -> None:
+    """Extend Object Lock's retention of all that is still needed, as the daemon does by its schedule."""
+    from sentinel.backup.upkeep import renew_repository
+    from sentinel.cli.listing import print_json
+    from sentinel.cli.repositories import load
+    from sentinel.errors import UsageError
+    from sentinel.ledger import Ledger
+
+    loaded, settings = load(config)
+    locked = [name for name, each in settings.repositories.items() if each.object_lock]
+    name = repository or (locked[0] if len(locked) == 1 else "")
+    if name not in locked:
+        raise UsageError(
+            f"--repository: one with Object Lock is needed ({', '.join(locked) or 'none configured'})"
+        )
+    report = renew_repository(settings, name, Ledger(loaded.state))
+    if as_json:
+        print_json(asdict(report))
+    else:
+        typer.echo(f"extended {report.renewed} of {report.files} files; {report.lapsing} packs may lapse")
 
 
 def unlock(

@@ -11,8 +11,11 @@ from shop import Bench, SqliteShop
 
 from sentinel import yamlfile
 from sentinel.backup import history
+from sentinel.backup.access import create_repository
 from sentinel.backup.component import BackupComponent
 from sentinel.backup.pauses import order, paused_until
+from sentinel.backup.repo.snapshots import list_snapshots
+from sentinel.backup.store.store import Kind
 from sentinel.errors import SentinelError
 from sentinel.playbook.runner import Runner
 
@@ -143,6 +146,28 @@ def test_check_and_prune_on_schedule(bench, running) -> None:
     running(component(bench))
     until(lambda: {"backup.check", "backup.prune"} <= {entry.action for entry in bench.ledger.entries()})
     assert bench.state.checkpoint("backup/checked/main")["problems"] == 0
+
+
+@pytest.mark.service
+def test_retention_is_renewed_on_schedule(bench, running, s3_place) -> None:
+    """Two runs, of which the second alone is kept: the first may lapse, the second is extended."""
+    address, options = s3_place(object_lock_days=1)
+    keys = {"access_key": options.access_key, "secret_key": options.secret_key}
+    for name, key in keys.items():
+        (bench.place / name).write_text(key)
+    repository = {"store": address, **{f"{name}_file": str(bench.place / name) for name in keys}}
+    lock = {"mode": "governance", "days": 1}
+    bench.configure(repository=repository | {"object_lock": lock}, keep={"last": 1})
+    create_repository(bench.settings.repositories["main"]).close()
+    assert [bench.run().detail["forgotten"] for _ in range(2)] == [0, 0]
+    lock |= {"days": 30, "renew": "every 2s"}
+    bench.configure(repository=repository | {"object_lock": lock}, keep={"last": 1})
+    running(component(bench))
+    until(lambda: "backup.renew" in {entry.action for entry in bench.ledger.entries()})
+    with bench.repository() as opened:
+        older, newer = list_snapshots(opened)
+        assert not opened.store.renew(Kind.SNAPSHOT, newer.id, 30)
+        assert opened.store.renew(Kind.SNAPSHOT, older.id, 30)
 
 
 def test_a_damaged_repository_is_found_by_the_scheduled_check(bench) -> None:

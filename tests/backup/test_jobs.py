@@ -142,6 +142,15 @@ def test_keep_forgets_older_snapshots(bench) -> None:
     assert [snapshot.id for snapshot in snapshots(bench)] == made[2:]
 
 
+def test_each_host_has_a_history_of_its_own(bench, monkeypatch) -> None:
+    """Two hosts with a job of one name in one repository: neither pushes out what the other has kept."""
+    bench.configure(keep={"last": 1})
+    for host in ("web-1", "web-2", "web-1"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        bench.run()
+    assert sorted(snapshot.hostname for snapshot in snapshots(bench)) == ["web-1", "web-2"]
+
+
 def test_no_keep_forgets_nothing(bench) -> None:
     for _ in range(3):
         bench.run()

@@ -105,3 +105,10 @@ class TestSecrets:
 
 def test_a_source_is_one_kind() -> None:
     assert SourceSettings.model_validate({"sqlite": {"path": "/x"}}).kind == "sqlite"
+
+
+def test_only_s3_retains(tmp_path) -> None:
+    with pytest.raises(ValueError, match="object_lock needs an S3 store"):
+        RepositorySettings(store="/srv", password_env="X", object_lock={"days": 3})
+    settings = RepositorySettings(store="s3://bucket/prefix", password_env="X", object_lock={"days": 3})
+    assert settings.object_lock.renew == "@daily"

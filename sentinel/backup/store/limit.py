@@ -77,6 +77,12 @@ class LimitStore:
     def remove(self, kind: Kind, name: str) -> None:
         self._inner.remove(kind, name)
 
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        return self._inner.is_retained(kind, name)
+
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        return self._inner.renew(kind, name, days)
+
     def sweep(self) -> int:
         return self._inner.sweep()
 

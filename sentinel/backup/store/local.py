@@ -90,6 +90,12 @@ class LocalStore:
         with _translated(path):
             os.unlink(path)
 
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        return False
+
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        return False
+
     def sweep(self) -> int:
         removed = 0
         with _translated(self.location):

@@ -99,17 +99,6 @@ def _open_s3(address: str, options: StoreOptions) -> Store:
     return S3Store(*_s3_place(address, options), chosen)
 
 
-def renew_object_lock(address: str, options: StoreOptions, days: int) -> int:
-    """Extend the retention of all files that would lose it within half of `days`; how many were extended."""
-    if not address.startswith("s3:") or not options.object_lock_days:
-        raise UsageError(f"{address}: has no Object Lock")
-    from sentinel.backup.store.s3 import S3Store
-
-    place = _open_s3(address, options)
-    assert isinstance(place, S3Store)
-    return place.renew(days)
-
-
 def _s3_place(address: str, options: StoreOptions) -> tuple[str, str, str]:
     """Endpoint, bucket, prefix."""
     short = _S3_SHORT.fullmatch(address)

@@ -52,6 +52,12 @@ class MemoryStore:
             self._require(kind, name)
             del self.files[kind, name]
 
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        return False
+
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        return False
+
     def sweep(self) -> int:
         return 0
 

@@ -55,6 +55,12 @@ class MeterStore:
     def remove(self, kind: Kind, name: str) -> None:
         self._run("remove", kind, lambda: self._inner.remove(kind, name))
 
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        return self._run("look", kind, lambda: self._inner.is_retained(kind, name))
+
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        return self._run("renew", kind, lambda: self._inner.renew(kind, name, days))
+
     def sweep(self) -> int:
         return self._inner.sweep()
 

@@ -78,6 +78,12 @@ class RetryStore:
 
         self._try("remove", relative_path(kind, name), attempt)
 
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        return self._try("look at", relative_path(kind, name), lambda: self._inner.is_retained(kind, name))
+
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        return self._try("renew", relative_path(kind, name), lambda: self._inner.renew(kind, name, days))
+
     def sweep(self) -> int:
         return self._try("sweep", self.location, self._inner.sweep)
 

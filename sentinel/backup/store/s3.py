@@ -179,6 +179,13 @@ class S3Store:
             self._client.delete_object(Bucket=self._bucket, Key=key, **extra)
         self._first.pop(key, None)
 
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        if not self._retained or kind is Kind.LOCK:
+            return False
+        key = self._key(kind, name)
+        with self._translated(key):
+            return _rest(self._head(key)) > timedelta()
+
     def sweep(self) -> int:
         """Uploads in parts that nobody finished cost money until they are aborted."""
         aborted = 0
@@ -197,28 +204,21 @@ class S3Store:
                 self._made.close()
                 self._made = None
 
-    def renew(self, days: int) -> int:
-        """Extend the retention of every file whose rest is less than half of `days`; how many were extended."""
-        renewed = 0
-        until = datetime.now(UTC) + timedelta(days=days)
-        for kind in Kind:
-            if kind is Kind.LOCK:
-                continue
-            for name, _ in list(self.list(kind)):
-                key = self._key(kind, name)
-                with self._translated(key):
-                    head = self._head(key)
-                    ends = head.get("ObjectLockRetainUntilDate")
-                    if ends is not None and ends - datetime.now(UTC) > timedelta(days=days / 2):
-                        continue
-                    self._client.put_object_retention(
-                        Bucket=self._bucket,
-                        Key=key,
-                        **self._version(key),
-                        Retention={"Mode": self._options.object_lock_mode, "RetainUntilDate": until},
-                    )
-                    renewed += 1
-        return renewed
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        if not self._retained or kind is Kind.LOCK:
+            return False
+        key = self._key(kind, name)
+        with self._translated(key):
+            if _rest(self._head(key)) > timedelta(days=days / 2):
+                return False
+            until = datetime.now(UTC) + timedelta(days=days)
+            self._client.put_object_retention(
+                Bucket=self._bucket,
+                Key=key,
+                **self._version(key),
+                Retention={"Mode": self._options.object_lock_mode, "RetainUntilDate": until},
+            )
+        return True
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -344,6 +344,13 @@ def _connect(endpoint: str, options: S3Options) -> Any:
         aws_secret_access_key=options.secret_key if options.access_key else None,
     )
     return session.client("s3", endpoint_url=endpoint or None, verify=options.ca_file or None, config=config)
+
+
+def _rest(head: dict[str, Any]) -> timedelta:
+    """How long Object Lock still keeps what this answer describes."""
+    ends = head.get("ObjectLockRetainUntilDate")
+    rest: timedelta = ends - datetime.now(UTC) if ends is not None else timedelta()
+    return rest
 
 
 def _code(error: botocore.exceptions.ClientError) -> str:

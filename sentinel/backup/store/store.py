@@ -1,4 +1,4 @@
-"""What the engine needs of a place for repository files: seven operations, nothing about restic's format.
+"""What the engine needs of a place for repository files: nine operations, nothing about restic's format.
 
 A file has a kind and a name. Files are written once, whole and atomically (a reader sees all of it or nothing) and
 never changed. Contract of every implementation and wrapper (tests/backup/test_store.py runs one suite over all):
@@ -55,6 +55,12 @@ class Store(Protocol):
         """Name and size of each file of a kind, in no order."""
 
     def remove(self, kind: Kind, name: str) -> None: ...
+
+    def is_retained(self, kind: Kind, name: str) -> bool:
+        """Whether the place would refuse to remove this file now (Object Lock)."""
+
+    def renew(self, kind: Kind, name: str, days: int) -> bool:
+        """Retain the file for `days` from now if less than half of that is left; whether that was necessary."""
 
     def sweep(self) -> int:
         """Remove what interrupted writers left behind; only under an exclusive lock. Returns how many."""

@@ -1,6 +1,8 @@
 """S3 for real: whole backups through a failing network, stock restic beside us, Object Lock against our own keys."""
 
+import contextlib
 import os
+import time
 from datetime import UTC, datetime, timedelta
 
 import botocore.exceptions
@@ -9,12 +11,15 @@ import pytest
 from sentinel.backup.archive import backup
 from sentinel.backup.check import Subset, check
 from sentinel.backup.prune import PruneOptions, prune
+from sentinel.backup.renewal import renew
 from sentinel.backup.repo.keyfile import ScryptCost
+from sentinel.backup.repo.pack import BlobType
 from sentinel.backup.repo.repository import Repository
 from sentinel.backup.repo.snapshots import find_snapshot, list_snapshots
+from sentinel.backup.repo.writer import BlobWriter
 from sentinel.backup.restore import restore
 from sentinel.backup.retention import forget
-from sentinel.backup.store.location import open_store, renew_object_lock
+from sentinel.backup.store.location import open_store
 from sentinel.backup.store.store import Kind, relative_path
 from sentinel.errors import NoRepositoryError, StoreError
 
@@ -133,13 +138,62 @@ def test_object_lock_holds_against_our_own_keys(source, s3_place, s3_server, tmp
     assert contents(tmp_path / f"out{source}") == contents(source)
 
 
-def test_retention_is_renewed(s3_place, s3_server):
+def lapse(client, bucket, prefix, more_than_days):
+    """As if time had passed: what has not been renewed loses its retention (governance can be bypassed)."""
+    ended = set()
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page["Versions"]:
+            version = {"Bucket": bucket, "Key": item["Key"], "VersionId": item["VersionId"]}
+            ends = client.head_object(**version).get("ObjectLockRetainUntilDate")
+            if ends is not None and ends - datetime.now(UTC) < timedelta(days=more_than_days):
+                soon = datetime.now(UTC) + timedelta(seconds=1)
+                retention = {"Mode": "GOVERNANCE", "RetainUntilDate": soon}
+                client.put_object_retention(**version, Retention=retention, BypassGovernanceRetention=True)
+                ended.add(item["Key"].removeprefix(prefix + "/"))
+    time.sleep(1.5)
+    return ended
+
+
+def test_retention_is_renewed_for_what_is_needed_and_lapses_for_the_rest(
+    source, s3_place, s3_server, tmp_path
+):
+    address, options = s3_place(object_lock_days=2, object_lock_mode="GOVERNANCE")
+    repository = Repository.create(open_store(address, options), PASSWORD, cost=WEAK)
+    old = backup(repository, paths=[source]).snapshot
+    for path in (*source.rglob("f*"), source / "large"):
+        path.write_bytes(os.urandom(path.stat().st_size))
+    new = backup(repository, paths=[source]).snapshot
+    assert forget(repository, [old.id]) == 0
+    assert {snapshot.id for snapshot in list_snapshots(repository)} == {old.id, new.id}
+    assert renew(repository, 2).renewed == 0  # all of it is left
+    report = renew(repository, 30, unwanted=[old.id])
+    assert report.lapsing > 0
+    assert 0 < report.renewed <= report.files
+    assert renew(repository, 30, unwanted=[old.id]).renewed == 0
+    with contextlib.closing(s3_server.client()) as client:
+        ended = lapse(client, *place_of(address), more_than_days=20)
+    assert f"snapshots/{old.id}" in ended
+    assert not ended & {"config", f"snapshots/{new.id}"}
+    assert forget(repository, [old.id, new.id]) == 1
+    pruned = prune(repository, PruneOptions(max_unused_percent=0))
+    assert pruned.packs_removed == report.lapsing
+    assert pruned.bytes_freed > 20_000_000
+    fresh = Repository.open(open_store(address, options), PASSWORD)
+    assert check(fresh, read_data=Subset.everything()).problems == []
+    restore(fresh, find_snapshot(fresh, new.id), tmp_path / "out").require_complete()
+    assert contents(tmp_path / f"out{source}") == contents(source)
+
+
+def test_pruning_what_is_retained_changes_nothing(source, s3_place):
     address, options = s3_place(object_lock_days=2)
-    Repository.create(open_store(address, options), PASSWORD, cost=WEAK)
-    assert renew_object_lock(address, options, 2) == 0  # all of it is left
-    assert renew_object_lock(address, options, 30) == 2  # key and config
-    bucket, prefix = place_of(address)
-    client = s3_server.client()
-    ends = client.head_object(Bucket=bucket, Key=f"{prefix}/config")["ObjectLockRetainUntilDate"]
-    client.close()
-    assert ends - datetime.now(UTC) > timedelta(days=29)
+    repository = Repository.create(open_store(address, options), PASSWORD, cost=WEAK)
+    backup(repository, paths=[source])
+    with BlobWriter(repository) as writer:  # what an interrupted backup leaves
+        writer.add(BlobType.DATA, b"in no snapshot")
+        writer.flush()
+    before = sorted(repository.store.list(Kind.INDEX))
+    for _ in range(2):
+        report = prune(repository, PruneOptions(max_unused_percent=0))
+        assert (report.packs_removed, report.packs_retained, report.bytes_freed) == (0, 1, 0)
+        assert sorted(repository.store.list(Kind.INDEX)) == before
+    assert check(repository).problems == []

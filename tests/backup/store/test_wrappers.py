@@ -8,7 +8,7 @@ import pytest
 from sentinel import metrics
 from sentinel.backup.store.limit import Bucket
 from sentinel.backup.store.local import LocalStore
-from sentinel.backup.store.location import StoreOptions, open_store, renew_object_lock
+from sentinel.backup.store.location import StoreOptions, open_store
 from sentinel.backup.store.memory import MemoryStore
 from sentinel.backup.store.meter import MeterStore
 from sentinel.backup.store.retry import RetryStore
@@ -158,11 +158,6 @@ def test_addresses(address, location):
 def test_wrong_addresses(address):
     with pytest.raises(UsageError):
         open_store(address)
-
-
-def test_only_s3_has_object_lock():
-    with pytest.raises(UsageError, match="no Object Lock"):
-        renew_object_lock("/srv/backup", StoreOptions(object_lock_days=1), 1)
 
 
 def test_limits_are_wired_in(tmp_path):
