@@ -79,7 +79,14 @@ class Secret(Settings):
                     ]
                 )
             return Path(directory) / self.password_credential
-        return self.password_file
+        return _credential_of(self.password_file) or self.password_file
+
+
+def _credential_of(file: Path | None) -> Path | None:
+    """What systemd hands this unit for a file that only root may read (LoadCredential=NAME:FILE, by the file's name)."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    handed = Path(directory) / file.name if directory and file else None
+    return handed if handed and handed.exists() else None
 
 
 # --- repositories ---------------------------------------------------------------------------------------------

@@ -7,50 +7,80 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sentinel.errors import InvalidInputError, Problem
+from sentinel.errors import InvalidInputError, Problem, SentinelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sentinel.config import Config
 
 
-def check_config(
-    config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
-) -> None:
+CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
+COMPONENT = typer.Option("", "--component", metavar="NAME", help="Only what this component needs.")
+HAS = typer.Option(
+    "", "--has", metavar="NAME", help="Check nothing; exit code 1 when this component has no section."
+)
+
+
+def check_config(config: Path = CONFIG, component: str = COMPONENT, has: str = HAS) -> None:
     """Check the configuration and the rules, policy, playbooks and files it names.
 
     Prints every problem as path:line: what is wrong. Exit code 2 when there is one. Nothing that runs is disturbed.
     """
-    from sentinel import config as configuration
-    from sentinel.components import BUILDERS
-
-    loaded = configuration.load(config)
-    problems = list(_problems(loaded, str(config)))
+    if has:
+        _require_section(config, has)
+        return
+    problems = list(_problems(config, component))
     if problems:
         raise InvalidInputError(problems)
-    sections = [name for name in BUILDERS if getattr(loaded, name) is not None]
-    print(f"{config}: no problems; components: {', '.join(sections) or 'none'}")
+    print(f"{config}: no problems; components: {', '.join(_sections(config)) or 'none'}")
 
 
-def _problems(config: Config, path: str) -> Iterator[Problem]:
-    for check in (_rules, _policy, _files):
+def _require_section(config: Path, name: str) -> None:
+    """For the units' ExecCondition. A configuration that does not load has every section: starting tells what is wrong."""
+    try:
+        sections = _sections(config)
+    except InvalidInputError:
+        return
+    if name not in sections:
+        raise SentinelError(f"{config}: no section {name!r}: nothing to run")
+
+
+def _sections(config: Path) -> list[str]:
+    from sentinel import config as configuration
+    from sentinel.daemon import configured
+
+    return configured(configuration.load(config))
+
+
+def _problems(path: Path, component: str) -> Iterator[Problem]:
+    """All of them at once; a mistake in one part hides no mistake in another."""
+    from sentinel import config as configuration
+
+    loaded = configuration.load(path)
+    checks = CHECKS.values() if not component else [CHECKS[component]] if component in CHECKS else []
+    for check in checks:
         try:
-            yield from check(config, path)
+            yield from check(loaded, str(path))
         except InvalidInputError as error:
             yield from error.problems
 
 
-def _rules(config: Config, path: str) -> Iterator[Problem]:
-    from sentinel.pipeline import check_log_rules, check_network_rules
+def _network(config: Config, path: str) -> Iterator[Problem]:
+    from sentinel.pipeline import check_network_rules
 
     if config.network is not None:
         yield from check_network_rules(config.network)
+
+
+def _logs(config: Config, path: str) -> Iterator[Problem]:
+    from sentinel.pipeline import check_log_rules
+
     if config.logs is not None:
         yield from check_log_rules(config.logs.rules, config.logs.placeholders)
 
 
-def _policy(config: Config, path: str) -> Iterator[Problem]:
+def _firewall(config: Config, path: str) -> Iterator[Problem]:
     if config.firewall is not None:
         from sentinel.firewall.policy import load
 
@@ -58,12 +88,36 @@ def _policy(config: Config, path: str) -> Iterator[Problem]:
     return iter(())
 
 
-def _files(config: Config, path: str) -> Iterator[Problem]:
+def _backup(config: Config, path: str) -> Iterator[Problem]:
+    if config.backup is not None:
+        from sentinel.playbook import book
+
+        yield from book.check(config.backup, path)
+
+
+def _metrics(config: Config, path: str) -> Iterator[Problem]:
     tls = config.metrics.tls if config.metrics else None
+    files = (tls.certificate, tls.key, tls.client_ca) if tls else ()
+    yield from _absent(path, "metrics.tls", *files)
+
+
+def _webhook(config: Config, path: str) -> Iterator[Problem]:
     webhook = config.webhook
-    named = [("metrics.tls", file) for file in (tls.certificate, tls.key, tls.client_ca)] if tls else []
-    if webhook is not None:
-        named += [("webhook", file) for file in (webhook.token_file, webhook.password_file, webhook.ca_file)]
-    for section, file in named:
+    files = (webhook.token_file, webhook.password_file, webhook.ca_file) if webhook else ()
+    yield from _absent(path, "webhook", *files)
+
+
+def _absent(path: str, section: str, *files: Path | None) -> Iterator[Problem]:
+    for file in files:
         if file is not None and not file.is_file():
             yield Problem(path, 0, f"{section}: {file}: no such file")
+
+
+CHECKS: dict[str, Callable[[Config, str], Iterator[Problem]]] = {
+    "network": _network,
+    "logs": _logs,
+    "firewall": _firewall,
+    "backup": _backup,
+    "metrics": _metrics,
+    "webhook": _webhook,
+}

@@ -23,7 +23,7 @@ def setup(
     """
     from sentinel.operate import setup as installer
 
-    steps = installer.uninstall(root) if uninstall else installer.install(root)
+    steps = installer.uninstall(root, _documents()) if uninstall else installer.install(root, _documents())
     for step in steps:
         if step.act is None:
             print(f"  ok  {step.text}")
@@ -31,3 +31,22 @@ def setup(
         print(f"would {step.text}" if dry_run else f"  do  {step.text}")
         if not dry_run:
             step.act()
+
+
+def _documents() -> dict[Path, str]:
+    """Man page and shell completion, made from the command line itself."""
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # public in its docs only
+
+    from sentinel.cli.manual import render
+
+    share = Path("usr/local/share")
+    completion = {
+        "bash": share / "bash-completion/completions/sentinel",
+        "zsh": share / "zsh/site-functions/_sentinel",
+        "fish": share / "fish/vendor_completions.d/sentinel.fish",
+    }
+    scripts = {
+        place: get_completion_script(prog_name="sentinel", complete_var="_SENTINEL_COMPLETE", shell=shell)
+        for shell, place in completion.items()
+    }
+    return {share / "man/man1/sentinel.1": render() + "\n", **{p: f"{text}\n" for p, text in scripts.items()}}

@@ -98,7 +98,7 @@ def _secrets(patient: Patient) -> Iterator[Seen]:
             yield (
                 "failed",
                 f"repository {name}: {file} does not exist",
-                "put the password there, mode 0640 root:sentinel",
+                "put the password there, mode 0600; the backup unit gets repository.key as a credential",
             )
         elif file.stat().st_mode & 0o007:
             yield "failed", f"repository {name}: {file} is open to everybody", f"chmod o-rwx {file}"

@@ -13,14 +13,15 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sentinel import process, shipped
-from sentinel.errors import CapabilityError, ProgramError
+from sentinel.errors import CapabilityError, ProgramError, UsageError
 from sentinel.operate import proposal, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 UNITS = Path("etc/systemd/system")
 NOTIFY_RELOAD_SINCE = 253  # systemd's NEWS: Type=notify-reload
@@ -36,27 +37,36 @@ class Step:
     act: Callable[[], None] | None
 
 
-def install(root: Path = Path("/")) -> list[Step]:
+def install(root: Path = Path("/"), documents: Mapping[Path, str] = MappingProxyType({})) -> list[Step]:
+    """`documents` are texts made from the command line itself (man page, completion), by their place below `root`."""
+    if root == Path("/"):
+        _refuse_hidden(Path(sys.executable).parent, Path(sys.executable).resolve())
+    units = [*_copies(root), *_notify_reload(root)]
     return [
         *_command(root),
-        *_copies(root),
-        *_notify_reload(root),
+        *units,
+        *_documents(root, documents),
         *_accounts(root),
         *_configuration(root),
-        *_daemon_reload(root),
+        *_daemon_reload(root, needed=any(step.act for step in units)),
     ]
 
 
-def uninstall(root: Path = Path("/")) -> list[Step]:
+def uninstall(root: Path = Path("/"), documents: Mapping[Path, str] = MappingProxyType({})) -> list[Step]:
     units = (
         ("sentinel.target", "sentinel.service", "sentinel-firewall-boot.service") if root == Path("/") else ()
     )
     steps = [
         Step(f"disable and stop {unit}", _program("systemctl", "disable", "--now", unit)) for unit in units
     ]
-    targets = [root / COMMAND, *(target for _, target in _files(root)), *_drop_ins(root)]
+    targets = [
+        root / COMMAND,
+        *(target for _, target in _files(root)),
+        *_drop_ins(root),
+        *map(root.joinpath, documents),
+    ]
     steps += [Step(f"remove {path}", path.unlink) for path in targets if path.exists() or path.is_symlink()]
-    steps += _daemon_reload(root)
+    steps += _daemon_reload(root, needed=True)
     return [*steps, Step("left alone: /etc/sentinel, /var/lib/sentinel, the user sentinel", None)]
 
 
@@ -116,19 +126,37 @@ def _accounts(root: Path) -> Iterator[Step]:
 def _configuration(root: Path) -> Iterator[Step]:
     folder = root / "etc/sentinel"
     found = survey.look(root)
-    texts: tuple[tuple[str, str, str], ...] = (
-        ("write", "sentinel.yml", proposal.configuration(found)),
-        ("write", "policy.yml", proposal.policy(found)),
-        ("make a repository password in", "repository.key", secrets.token_urlsafe(32) + "\n"),
+    key = secrets.token_urlsafe(32) + "\n"
+    texts: tuple[tuple[str, str, str, int], ...] = (
+        ("write", "sentinel.yml", proposal.configuration(found), 0o640),
+        ("write", "policy.yml", proposal.policy(found), 0o640),
+        ("make a repository password in", "repository.key", key, 0o600),  # units get it as a credential
     )
-    for verb, name, text in texts:
+    for verb, name, text, mode in texts:
         path = folder / name
-        yield Step(f"{verb} {path}", None if path.exists() else _writer(path, text, 0o640))
+        yield Step(f"{verb} {path}", None if path.exists() else _writer(path, text, mode))
 
 
-def _daemon_reload(root: Path) -> Iterator[Step]:
+def _documents(root: Path, documents: Mapping[Path, str]) -> Iterator[Step]:
+    for place, text in documents.items():
+        path = root / place
+        same = path.exists() and path.read_text() == text
+        yield Step(f"write {path}", None if same else _writer(path, text, 0o644))
+
+
+def _daemon_reload(root: Path, *, needed: bool) -> Iterator[Step]:
     if root == Path("/"):
-        yield Step("systemctl daemon-reload", _program("systemctl", "daemon-reload"))
+        yield Step("systemctl daemon-reload", _program("systemctl", "daemon-reload") if needed else None)
+
+
+def _refuse_hidden(*places: Path) -> None:
+    """ProtectHome= and PrivateTmp= hide these from the units: they could not even start the interpreter."""
+    for place in places:
+        if place.is_relative_to("/home") or place.is_relative_to("/root") or place.is_relative_to("/tmp"):  # noqa: S108
+            raise UsageError(
+                f"{place}: the sandboxed units cannot see this place; install into /opt/sentinel "
+                "(python3 -m venv /opt/sentinel, with a python3 of the system) and run its setup"
+            )
 
 
 # --- acts -----------------------------------------------------------------------------------------------------------
@@ -155,7 +183,7 @@ def _writer(path: Path, text: str, mode: int) -> Callable[[], None]:
 
 
 def _give_to_group(path: Path, mode: int) -> None:
-    """Configuration and password are root's to write and the group sentinel's to read."""
+    """Configuration is root's to write and the group sentinel's to read."""
     import grp
     import os
 

@@ -23,7 +23,7 @@ def test_twice_is_once(tmp_path):
 def test_the_password_is_not_for_everybody(tmp_path):
     run(setup.install(tmp_path))
     key = tmp_path / "etc/sentinel/repository.key"
-    assert key.stat().st_mode & 0o777 == 0o640
+    assert key.stat().st_mode & 0o777 == 0o600
     assert len(key.read_text().strip()) >= 32
 
 
