@@ -7,6 +7,8 @@ Capabilities belong to threads, so this is called before others are started. cap
 from __future__ import annotations
 
 import ctypes
+import errno
+import logging
 import os
 
 NUMBERS = {
@@ -21,6 +23,9 @@ LAST_CAPABILITY = 63
 
 # What telling the process behind a connection needs: other users' /proc/PID/fd.
 FOR_PROCESS_NAMES = frozenset({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
+
+
+log = logging.getLogger("sentinel.capture")
 
 
 class _Header(ctypes.Structure):
@@ -58,7 +63,11 @@ def drop(keep: frozenset[str] = FOR_PROCESS_NAMES) -> None:
         sets[index].effective = sets[index].permitted
         sets[index].inheritable = 0
     if libc.capset(ctypes.byref(header), ctypes.byref(sets)):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        if ctypes.get_errno() != errno.EPERM:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        log.warning(
+            "capabilities are kept: the unit's filter refuses capset (sentinel-network.service allows it)"
+        )
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 

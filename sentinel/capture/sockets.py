@@ -4,9 +4,12 @@ In: a 5-tuple as a packet shows it, either way round. Out: Owner, or None for a 
 whose socket is gone). The kernel's sock_diag names the socket's inode, /proc/PID/fd its process, /proc/PID/cgroup the
 unit and container. Asked at alert time only; answers are kept for a second, and what they are made of for less: alerts come
 in bursts, and a burst must not hold up the capture. A socket made within that moment may stay unnamed.
+An accepted connection that is closed already is its listener's.
 
-Needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for other users' processes; without them only our own are named.
-sock_diag(7), proc(5); cgroup paths of systemd, Docker, Podman, containerd and Kubernetes.
+Reading other users' /proc/PID/fd needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, too much for a parser of hostile
+traffic. Without them the socket's control group, which sock_diag tells anybody, names unit and container, and the
+process where the group has only one (else its first: the one that the unit started).
+sock_diag(7), proc(5), cgroups(7); cgroup paths of systemd, Docker, Podman, containerd and Kubernetes.
 """
 
 from __future__ import annotations
@@ -18,7 +21,12 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from sentinel.addresses import OwnAddresses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TCP, UDP = 6, 17
 KEPT_SECONDS = 1.0
@@ -30,8 +38,9 @@ CONTAINER = re.compile(
     r"(?:docker|libpod|crio|cri-containerd|containerd)?[-/:]?([0-9a-f]{64})(?:\.scope)?(?=/|$)"
 )
 
+GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+
 Endpoint = tuple[bytes, int]
-Row = tuple[int, tuple[Endpoint, Endpoint]]  # inode, (local, remote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +56,33 @@ class Owner:
         return {name: value for name, value in fields.items() if value}
 
 
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """`inode` is 0 once nobody holds it; `group` is the id of its control group, the inode of the group's folder."""
+
+    own: Endpoint
+    peer: Endpoint
+    inode: int
+    group: int = 0
+
+    def waits_at(self, local: Endpoint) -> bool:
+        """Listens there, or is a datagram socket without a peer."""
+        return (
+            not self.peer[1] and self.own[1] == local[1] and self.own[0] in {local[0], bytes(len(local[0]))}
+        )
+
+
 class Owners:
     """Asks the kernel, and remembers the answer for a moment."""
 
-    def __init__(self, proc: Path = Path("/proc")) -> None:
+    def __init__(self, proc: Path = Path("/proc"), groups: Sequence[Path] = GROUPS) -> None:
         self.proc = proc
+        self.groups = groups
         self._asked: dict[tuple[int, Endpoint, Endpoint], tuple[float, Owner | None]] = {}
-        self._tables: dict[tuple[int, int], tuple[float, list[Row]]] = {}
+        self._tables: dict[tuple[int, int], tuple[float, list[Socket]]] = {}
         self._inodes: dict[int, int] = {}
         self._inodes_at = -KEPT_SECONDS
+        self._own = OwnAddresses()
 
     def find(self, proto: int, one: Endpoint, other: Endpoint) -> Owner | None:
         key, now = (proto, one, other), time.monotonic()
@@ -64,26 +91,27 @@ class Owners:
             return known[1]
         if len(self._asked) > 1000:
             self._asked.clear()
-        inode = self._inode(proto, one, other)
-        owner = self._owner(inode) if inode else None
+        found = self._socket(proto, one, other)
+        owner = (self._owner(found.inode) or self._of_group(found.group)) if found else None
         self._asked[key] = (now, owner)
         return owner
 
-    def _inode(self, proto: int, one: Endpoint, other: Endpoint) -> int:
+    def _socket(self, proto: int, one: Endpoint, other: Endpoint) -> Socket | None:
         """The socket bound to one of the endpoints and connected to the other, or listening there."""
         table = self._table(proto, len(one[0]))
         for local, remote in ((one, other), (other, one)):
-            for inode, (own, peer) in table:
-                if own == local and peer == remote:
-                    return inode
-        if proto == UDP:  # unconnected: the port alone tells
-            for local in (one, other):
-                for inode, (own, peer) in table:
-                    if own[1] == local[1] and not peer[1] and own[0] in {local[0], bytes(len(own[0]))}:
-                        return inode
-        return 0
+            for found in table:
+                if found.own == local and found.peer == remote and found.inode:
+                    return found
+        for local in (one, other):
+            if proto == TCP and ipaddress.ip_address(local[0]) not in self._own:
+                continue  # the port is the other host's
+            for found in table:
+                if found.waits_at(local):
+                    return found
+        return None
 
-    def _table(self, proto: int, size: int) -> list[Row]:
+    def _table(self, proto: int, size: int) -> list[Socket]:
         read_at, table = self._tables.get((proto, size), (-LISTED_SECONDS, []))
         now = time.monotonic()
         if now - read_at >= LISTED_SECONDS:
@@ -91,13 +119,13 @@ class Owners:
             self._tables[proto, size] = now, table
         return table
 
-    def _sockets(self, proto: int, size: int) -> list[Row]:
+    def _sockets(self, proto: int, size: int) -> list[Socket]:
         try:
             return self._from_netlink(proto, size)
         except (OSError, ImportError, ValueError, KeyError):
             return self._from_proc(proto, size)
 
-    def _from_netlink(self, proto: int, size: int) -> list[Row]:
+    def _from_netlink(self, proto: int, size: int) -> list[Socket]:
         import socket
 
         from pyroute2.netlink.diag import SS_ALL, DiagSocket
@@ -110,29 +138,49 @@ class Owners:
                 for row in diag.get_sock_stats(states=SS_ALL, family=family, extensions=0, protocol=proto):
                     own = (_packed(row["idiag_src"], size), row["idiag_sport"])
                     peer = (_packed(row["idiag_dst"], size), row["idiag_dport"])
-                    found.append((row["idiag_inode"], (own, peer)))
+                    group = row.get_attr("INET_DIAG_CGROUP_ID") or 0
+                    found.append(Socket(own, peer, row["idiag_inode"], group))
         return found
 
-    def _from_proc(self, proto: int, size: int) -> list[Row]:
+    def _from_proc(self, proto: int, size: int) -> list[Socket]:
         base = "tcp" if proto == TCP else "udp"
         found = []
         for name in (base, base + "6"):
             with contextlib.suppress(OSError):
                 for line in (self.proc / "net" / name).read_text().splitlines()[1:]:
                     fields = line.split()
-                    found.append((int(fields[9]), (_hex(fields[1], size), _hex(fields[2], size))))
+                    found.append(Socket(_hex(fields[1], size), _hex(fields[2], size), int(fields[9])))
         return found
+
+    def _of_group(self, group: int) -> Owner | None:
+        """What anybody may know: the unit, and its only or first process."""
+        for root in self.groups if group else ():
+            for folder, _, _ in os.walk(root):
+                if folder != str(root) and Path(folder).stat().st_ino == group:
+                    return self._first_process(root, Path(folder))
+        return None
+
+    def _first_process(self, root: Path, folder: Path) -> Owner | None:
+        try:
+            pid = min(map(int, (folder / "cgroup.procs").read_text().split()))
+        except (OSError, ValueError):  # gone, or empty
+            return None
+        return Owner(pid, self._name(pid), *read_cgroup(f"0::/{folder.relative_to(root)}"))
+
+    def _name(self, pid: int) -> str:
+        with contextlib.suppress(OSError):
+            return (self.proc / str(pid) / "comm").read_text().strip()
+        return ""
 
     def _owner(self, inode: int) -> Owner | None:
         pid = self._process_of(inode)
         if not pid:
             return None
-        name, group = "", ""
+        group = ""
         with contextlib.suppress(OSError):
-            name = (self.proc / str(pid) / "comm").read_text().strip()
             group = (self.proc / str(pid) / "cgroup").read_text()
         unit, container = read_cgroup(group)
-        return Owner(pid, name, unit, container)
+        return Owner(pid, self._name(pid), unit, container)
 
     def _process_of(self, inode: int) -> int:
         now = time.monotonic()

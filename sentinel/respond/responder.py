@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
+from sentinel.addresses import Address, OwnAddresses
 from sentinel.capture.logfile import read_file
 from sentinel.capture.settings import LogFile
 from sentinel.capture.tail import Tail
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sentinel.config import Config, ResponseSettings
@@ -75,12 +76,16 @@ class Responder:
         *,
         blast: BlastRadius | None = None,
         ledger: Ledger | None = None,
+        own: Container[Address] | None = None,
     ) -> None:
         self._journals = list(journals)
         self._state = state
         self._ban = ban
         self._blast = blast
         self._ledger = ledger
+        self._own = (
+            OwnAddresses() if own is None else own
+        )  # an alert on our own answer names us as its source
         self._recent: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._counts = dict.fromkeys(Outcome, 0)
         self.reload(settings)
@@ -129,7 +134,12 @@ class Responder:
             return decision(Outcome.NO_ADDRESS)
         ip = getattr(ip, "ipv4_mapped", None) or ip
         address = str(ip)
-        if ip.is_loopback or ip.is_unspecified or any(ip in network for network in self._never):
+        if (
+            ip.is_loopback
+            or ip.is_unspecified
+            or ip in self._own
+            or any(ip in network for network in self._never)
+        ):
             return decision(Outcome.NEVER)
         if self._is_repeated(address, rule_id, _seconds(timestamp)):
             return decision(Outcome.REPEATED)

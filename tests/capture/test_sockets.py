@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from sentinel.capture.sockets import Owners, read_cgroup
+from sentinel.capture.sockets import Owners, Socket, read_cgroup
 
 
 @pytest.fixture
@@ -47,6 +47,34 @@ def test_a_dual_stack_socket_is_found_by_ipv4():
                 local = socket.inet_aton("127.0.0.1")
                 owner = Owners().find(6, (local, client.getsockname()[1]), (local, port))
                 assert owner.pid == os.getpid()
+
+
+def test_a_closed_connection_is_its_listeners():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        local = socket.inet_aton("127.0.0.1")
+        port = server.getsockname()[1]
+        assert Owners().find(6, (b"\xc0\x00\x02\x09", 40_000), (local, port)).pid == os.getpid()
+        assert Owners().find(6, (local, 40_000), (b"\xc0\x00\x02\x09", port)) is None
+
+
+def test_the_control_group_tells_where_descriptors_are_closed_to_us(tmp_path, connection, monkeypatch):
+    folder = tmp_path / "system.slice" / "nginx.service"
+    folder.mkdir(parents=True)
+    (folder / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    owners = Owners(groups=[tmp_path / "none", tmp_path])
+    group = folder.stat().st_ino
+    monkeypatch.setattr(owners, "_scan", dict)  # as for a process without capabilities
+    real = owners._from_netlink
+    monkeypatch.setattr(
+        owners, "_from_netlink", lambda *a: [Socket(s.own, s.peer, s.inode, group) for s in real(*a)]
+    )
+    owner = owners.find(6, *connection)
+    assert (owner.pid, owner.unit) == (os.getpid(), "nginx.service")
+
+
+def test_the_kernel_tells_the_control_group(connection):
+    found = Owners()._from_netlink(6, 4)
+    assert any(s.group for s in found if s.own == connection[0])
 
 
 def test_a_connection_of_another_host():

@@ -1,3 +1,4 @@
+import ipaddress
 import json
 import threading
 
@@ -31,7 +32,9 @@ def state(tmp_path):
 
 def responder(state, settings=None, journals=(), bans=None, **more):
     bans = [] if bans is None else bans
-    return Responder(settings or ResponseSettings(), journals, state, lambda *ban: bans.append(ban), **more)
+    return Responder(
+        settings or ResponseSettings(), journals, state, lambda *ban: bans.append(ban), **{"own": ()} | more
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,12 @@ def test_decisions(state, alert, outcome):
     settings = ResponseSettings(never_ban=["198.51.100.0/24", "2001:db8:1::/48"])
 
     assert responder(state, settings).decide(alert).outcome is outcome
+
+
+def test_this_hosts_own_address_is_never_banned(state):
+    """A rule on the shop's answers has the shop as its source."""
+    asked = responder(state, own={ipaddress.ip_address("198.51.100.7")})
+    assert asked.decide(eve(address="198.51.100.7")).outcome is Outcome.NEVER
 
 
 def test_the_same_address_and_rule_asks_once_a_minute(state):

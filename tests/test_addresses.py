@@ -1,0 +1,29 @@
+"""The kernel's own tables: what is delivered here is ours, nothing else."""
+
+import ipaddress
+
+from sentinel import addresses
+
+
+def test_loopback_is_ours_and_a_documentation_address_is_not():
+    own = addresses.OwnAddresses()
+    assert ipaddress.ip_address("127.0.0.1") in own
+    assert ipaddress.ip_address("203.0.113.9") not in own
+    assert ipaddress.ip_address("2001:db8::9") not in own
+
+
+def test_tables(tmp_path, monkeypatch):
+    (tmp_path / "v4").write_text(
+        "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 192.0.2.0\n        /24 link UNICAST\n"
+        "     |-- 192.0.2.7\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n"
+    )
+    (tmp_path / "v6").write_text("20010db8000000000000000000000007 02 40 00 80 eth0\n")
+    monkeypatch.setattr(addresses, "IPV4_TABLE", tmp_path / "v4")
+    monkeypatch.setattr(addresses, "IPV6_TABLE", tmp_path / "v6")
+    assert {str(address) for address in addresses.read()} == {"192.0.2.7", "2001:db8::7"}
+
+
+def test_without_tables_nothing_is_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(addresses, "IPV4_TABLE", tmp_path / "none")
+    monkeypatch.setattr(addresses, "IPV6_TABLE", tmp_path / "none")
+    assert addresses.read() == frozenset()
