@@ -16,6 +16,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from sentinel import ownership
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -61,6 +63,8 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            if file.tell() == 0:
+                ownership.follow(self.path)
             last = _last_entry(file)
             entry = Entry(
                 sequence=last.sequence + 1 if last else 1,

@@ -14,6 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from sentinel import ownership
 from sentinel.errors import SentinelError
 
 if TYPE_CHECKING:
@@ -62,8 +63,13 @@ class State:
         self.path = directory / FILE_NAME
         self._local = threading.local()
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+            if not directory.exists():
+                directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+                ownership.follow(directory)
+            fresh = not self.path.exists()
             self._migrate()
+            if fresh:
+                self._hand_over()
         except (OSError, sqlite3.Error) as error:
             raise SentinelError(f"{self.path}: state cannot be opened: {error}") from error
 
@@ -121,6 +127,11 @@ class State:
             connection.execute("PRAGMA synchronous = NORMAL")
             self._local.connection = connection
         return connection
+
+    def _hand_over(self) -> None:
+        """SQLite itself gives later side files the owner of the database."""
+        for path in self.path.parent.glob(f"{FILE_NAME}*"):
+            ownership.follow(path)
 
     def _migrate(self) -> None:
         with self.write() as connection:

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from sentinel import process
+from sentinel import ownership, process
 from sentinel.backup import access, history
 from sentinel.backup.archive import BackupOptions, Report, Stream, backup
 from sentinel.backup.retention import Policy, decide, forget
@@ -127,7 +127,9 @@ def only_one(state: State, what: str) -> Iterator[None]:
     """A file lock that a killed process cannot leave behind."""
     folder = state.path.parent / "locks"
     folder.mkdir(mode=0o750, exist_ok=True)
+    ownership.follow(folder)
     with (folder / f"{what}.lock").open("w") as file:
+        ownership.follow(file.name)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sentinel.errors import InvalidInputError, Problem, SentinelError
+from sentinel.errors import InvalidInputError, Problem, SentinelError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,8 @@ def check_config(config: Path = CONFIG, component: str = COMPONENT, has: str = H
     if has:
         _require_section(config, has)
         return
+    if component and component not in CHECKS:
+        raise UsageError(f"no component {component!r}; there are: {', '.join(CHECKS)}")
     problems = list(_problems(config, component))
     if problems:
         raise InvalidInputError(problems)
@@ -58,8 +60,7 @@ def _problems(path: Path, component: str) -> Iterator[Problem]:
     from sentinel import config as configuration
 
     loaded = configuration.load(path)
-    checks = CHECKS.values() if not component else [CHECKS[component]] if component in CHECKS else []
-    for check in checks:
+    for check in CHECKS.values() if not component else [CHECKS[component]]:
         try:
             yield from check(loaded, str(path))
         except InvalidInputError as error:

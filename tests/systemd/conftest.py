@@ -5,7 +5,6 @@ cgroup2 hierarchy (a container with its own, or any Debian). Where one of them i
 machine are skipped *with that reason*; where all are there, a machine that does not boot is a failure.
 """
 
-import json
 import os
 import re
 import shutil
@@ -124,8 +123,7 @@ class Machine:
                    "--ipc", "--cgroup", "--fork", "--kill-child", "bash", "-c", BOOT, "boot", self.root]  # fmt: skip
         self.boots += 1
         self.outer = subprocess.Popen(
-            command,
-            preexec_fn=lambda: (self.group / "cgroup.procs").write_text("0"),
+            ["bash", "-c", 'echo 0 > "$0/cgroup.procs" && exec "$@"', self.group, *command],
             stdin=subprocess.DEVNULL,
         )
         self.init = self._until("systemd is process 1", self._find_init, 20)

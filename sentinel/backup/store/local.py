@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentinel import ownership
 from sentinel.backup.store.store import Buffer, Kind, relative_path
 from sentinel.errors import StoreError
 
@@ -125,6 +126,7 @@ class LocalStore:
         if not folder.parent.is_dir():
             self._make_folder(folder.parent)
         folder.mkdir(mode=self._mode(0o700), exist_ok=True)
+        ownership.follow(folder)
         _sync_folder(str(folder.parent))
 
     def _write(self, folder: str, path: str, data: Buffer) -> None:
@@ -140,6 +142,7 @@ class LocalStore:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            ownership.follow(temporary)
             os.rename(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
