@@ -170,6 +170,9 @@ class Transaction:
     progress: list[int] = field(default_factory=lambda: [0, 0])
     done: list[bool] = field(default_factory=lambda: [False, False])
     inspected: list[bool] = field(default_factory=lambda: [False, False])  # set by detect, read by protocol
+    changes: list[int] = field(
+        default_factory=lambda: [0, 0]
+    )  # counted by protocol: something new to look at
     events: list[str] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     eve: dict[str, Any] = field(default_factory=dict)
@@ -209,7 +212,8 @@ class Packet:
     """One decoded packet; offsets point into `data` (the frame, or the reassembled or inner packet).
 
     `events` holds decode events by their rule names, stream events as "stream.NAME" and packet-level application
-    events as "applayer.NAME". `stream_data` is the reassembled data that stream rules look at with this packet.
+    events as "applayer.NAME". `stream_data` is the reassembled data that stream rules look at with this packet, empty when its time
+    has come before anything was acknowledged.
     """
 
     number: int  # 1-based in its source; EVE's pcap_cnt

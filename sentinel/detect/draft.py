@@ -10,10 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentinel.detect import fastpattern
+from sentinel.detect import fastpattern, validity
 from sentinel.detect.buffers import BUFFERS
 from sentinel.detect.protocols import PROTOCOLS, TCP
-from sentinel.detect.rule import Base64Decode, Check, Content, Match, Part, Pcre, Rule, Threshold
+from sentinel.detect.rule import (
+    Base64Decode,
+    ByteTest,
+    Check,
+    Content,
+    IsDataAt,
+    Match,
+    Part,
+    Pcre,
+    Rule,
+    Threshold,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +38,11 @@ DEFAULT_SEVERITY = 3  # of rules without priority and classtype
 _IP_ONLY_CHECKS = {"flowbits", "hostbits", "xbits", "iprep"}
 _PACKET_ONLY_CHECKS = {
     "tcp.flags", "tcp.seq", "tcp.ack", "tcp.window", "ttl", "id", "tos", "fragbits", "fragoffset", "ipopts", "itype",
-    "icode", "icmp_id", "icmp_seq", "dsize", "sameip", "checksum", "tcp.mss", "icmpv6.mtu", "ip_proto", "rpc", "geoip",
+    "icode", "icmp_id", "dsize", "sameip", "tcp.mss", "icmpv6.mtu", "ip_proto", "rpc", "geoip", "flow.age", "iprep",
+    "app-layer-protocol",
 }  # fmt: skip
 _RELATIVE = (Content, Pcre)
+_TESTS = (ByteTest, IsDataAt)  # one after another, the second does not call for another try of a content
 
 
 class Header(NamedTuple):
@@ -182,12 +195,18 @@ class Draft:
             place.matches[i] = decode._replace(inner=tuple(inner))
         sections = [section for section in self.sections if section.matches]
         for section in sections:
+            self._bound_by_size(section)
+            validity.settle(section)
             link(section.matches)
         applications = self._applications(sections)
         directions = self._directions(sections)
         app_sections = [s for s in sections if s.buffer in BUFFERS and not BUFFERS[s.buffer].packet]
         payload = tuple(m for s in sections if s.buffer == PAYLOAD for m in s.matches)
         stateful = bool(app_sections or self.app_checks)
+        if stateful and ("no_stream" in self.flow or self._bound(sections)):
+            raise ValueError("mixes keywords about one packet with keywords about an application")
+        if directions == (True, True) and any(s.buffer == "http.header.raw" for s in app_sections):
+            raise ValueError("http.header.raw needs flow:to_server or flow:to_client")
         protocol = PROTOCOLS[self.header.protocol]
         fast = fastpattern.choose(sections, stateful=stateful)
         transport = protocol.ip_protocols
@@ -229,7 +248,20 @@ class Draft:
             keywords=frozenset(self.keywords),
             bound=self._bound(sections),
             sets=tuple((name, *files) for name, files in self.sets.items()),
+            absent=fastpattern.choose_absent(sections),
+            searched=fastpattern.searched_buffer(sections),
         )
+
+    def _bound_by_size(self, section: Section) -> None:
+        """Suricata looks for contents within the first N bytes where dsize is !N, as if it were N."""
+        sizes = [check.args[0] for check in self.checks if check.name == "dsize"]
+        if section.buffer != PAYLOAD or not sizes or sizes[0][0] != "!=":
+            return
+        limit = sizes[0][1]
+        for i, match in enumerate(section.matches):
+            if isinstance(match, Content) and (match.depth is None or isinstance(match.depth, int)):
+                depth = limit if match.depth is None else min(match.depth, limit)
+                section.matches[i] = match._replace(depth=depth, placed=True)
 
     def _applications(self, sections: list[Section]) -> frozenset[str]:
         """The rule's protocol, narrowed by what its keywords are about."""
@@ -272,13 +304,13 @@ class Draft:
         protocol = PROTOCOLS[self.header.protocol]
         if protocol.mode:
             return protocol.mode
-        if not payload or TCP not in (protocol.ip_protocols or ()):
+        if not payload or TCP not in (protocol.ip_protocols or {TCP}):
             return "packet"
         if "only_stream" in self.flow:
             return "stream"
         if "no_stream" in self.flow or self._bound(sections):
             return "packet"
-        bounded = any(isinstance(m, Content) and (m.depth is not None or m.offset) for m in payload)
+        bounded = any(isinstance(m, Content) and m.placed for m in payload)
         sized = any(check.name == "stream_size" for check in self.checks)
         return "both" if bounded or sized else "reassembled"
 
@@ -331,14 +363,31 @@ def is_relative(match: Match) -> bool:
 def link(matches: list[Match]) -> None:
     """Mark each content and expression whose successor is relative to it."""
     anchor = -1
+    before: Match | None = None
     for i, match in enumerate(matches):
-        if is_relative(match) and anchor >= 0:
+        if (
+            is_relative(match)
+            and anchor >= 0
+            and not (isinstance(match, _TESTS) and isinstance(before, _TESTS))
+        ):
             found = matches[anchor]
             assert isinstance(found, _RELATIVE)
             matches[anchor] = found._replace(chained=True)
+        if isinstance(match, Content) and isinstance(before, Content):
+            matches[i] = _after_absent(match, before)
         if isinstance(match, _RELATIVE):
             anchor = i
         if isinstance(match, Base64Decode):
             inner = list(match.inner)
             link(inner)
             matches[i] = match._replace(inner=tuple(inner))
+        before = match
+
+
+def _after_absent(content: Content, before: Content) -> Content:
+    """Suricata reckons a distance from a negated content before as if that content stood at the start."""
+    if not before.negated or before.placed or before.relative or content.negated:
+        return content
+    if not isinstance(content.distance, int):
+        return content
+    return content._replace(offset=max(0, len(before.pattern) + content.distance))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentinel.detect.costs import Costs
-    from sentinel.detect.rule import Rule
+    from sentinel.detect.rule import Content, Rule
     from sentinel.model import Alert, Packet, Transaction
 
 TCP = 6
@@ -47,6 +47,12 @@ def whole_flow(rule: Rule) -> bool:
         bool(rule.applications) and not rule.payload and rule.mode == "packet" and not rule.bound
     )
     return rule.ip_only or lone_application
+
+
+def _occurs(content: Content, data: bytes | None) -> bool:
+    if not data:
+        return False
+    return content.pattern in (data.lower() if content.nocase else data)
 
 
 class Engine:
@@ -142,7 +148,7 @@ class Engine:
         scope = self._scope(packet)
         if self._checks_hold(rule, packet, scope) and self._payload_fits(rule, packet, scope):
             self.memory.apply(packet, rule.post)
-            found.append(Hit(number, stream=bool(rule.payload) and packet.stream_data is not None))
+            found.append(Hit(number, stream=bool(rule.payload and packet.stream_data)))
 
     def _first(self, packet: Packet) -> bool:
         """IP-only rules are judged for the first packet of each direction of a flow."""
@@ -173,13 +179,21 @@ class Engine:
             return True
         if packet.no_payload_inspect:
             return False
-        if rule.mode in {"reassembled", "both", "stream"} and packet.proto == TCP:
+        streamed = rule.mode != "packet" and packet.proto == TCP
+        payload = b"" if packet.pseudo or packet.fragment else packet.payload
+        left_to_stream = streamed and rule.mode != "both" and packet.stream_added
+        if rule.absent is not None:
+            searched = packet.stream_data if streamed else None
+            if _occurs(rule.absent, searched) or (not left_to_stream and _occurs(rule.absent, payload)):
+                return False
+        if streamed:
             if packet.stream_data and holds(rule.payload, View(packet.stream_data), scope):
                 return True
-            if rule.mode == "stream" or (rule.mode == "reassembled" and packet.stream_added):
+            if rule.mode == "stream" or left_to_stream:
                 return False
-        payload = b"" if packet.pseudo or packet.fragment else packet.payload
-        return bool(payload) and holds(rule.payload, View(payload), scope)
+        # An empty payload is looked at when the stream's time has come: negated contents hold in it.
+        looked_at = bool(payload) or (packet.stream_data is not None and not packet.pseudo)
+        return looked_at and holds(rule.payload, View(payload), scope)
 
     def _scope(self, packet: Packet) -> Scope:
         return Scope(in_set=self.memory.in_set, captured=self.memory.capture(packet))

@@ -24,6 +24,8 @@ _COMMON = {
     "http.stat_msg": -40,
     "payload": -2,
 }
+# Buffers that Suricata's prefilter searches only when no other has a content.
+_LATER = {"payload": 1, "http.method": 2, "http.stat_code": 2, "http.stat_msg": 1}
 _SKIPPED = {"ip.src", "ip.dst", "ipv4.hdr", "ipv6.hdr", "tcp.hdr", "udp.hdr", "icmpv4.hdr", "icmpv6.hdr"}
 
 
@@ -40,6 +42,64 @@ def choose(sections: Sequence[Section], *, stateful: bool) -> FastPattern | None
                 transforms = tuple(section.transforms)
                 best = (score, FastPattern(section.buffer, match.pattern, match.nocase, transforms))
     return best[1] if best else None
+
+
+def choose_absent(sections: Sequence[Section]) -> Content | None:
+    """The content that must not occur at all.
+
+    For a rule with nothing but negated contents, Suricata's prefilter looks for the longest one that may stand
+    anywhere, and drops the rule where it is found.
+    """
+    best: Content | None = None
+    for section in sections:
+        for match in section.matches:
+            if not isinstance(match, Content):
+                continue
+            if not match.negated:
+                return None
+            if section.buffer == "payload" and _anywhere(match) and (best is None or _longer(match, best)):
+                best = match
+    return best
+
+
+def searched_buffer(sections: Sequence[Section]) -> tuple[str, bool]:
+    """The buffer that Suricata's prefilter searches for a rule ("" for none), and whether for a negated content.
+
+    How often a rule matches a transaction depends on it (see transactions).
+    """
+    contents = [(s.buffer, m) for s in sections for m in s.matches if isinstance(m, Content)]
+    negated = all(content.negated for _, content in contents)
+    usable = [(buffer, content) for buffer, content in contents if content.negated is negated]
+    if not usable:
+        return "", False
+    return max(usable, key=_suricata_rank)[0], negated
+
+
+def _suricata_rank(pair: tuple[str, Content]) -> tuple[bool, int, int, int]:
+    buffer, content = pair
+    group = -_LATER.get(buffer, 0)
+    return content.fast, group, len(content.pattern), _suricata_strength(content.pattern)
+
+
+def _anywhere(content: Content) -> bool:
+    return not content.placed and not content.relative
+
+
+def _longer(content: Content, other: Content) -> bool:
+    new, old = content.pattern, other.pattern
+    return (len(new), _suricata_strength(new)) > (len(old), _suricata_strength(old))
+
+
+def _suricata_strength(pattern: bytes) -> int:
+    """Suricata's measure of how rare a pattern is, which decides between patterns of one length."""
+    distinct = set(pattern)
+    return len(pattern) - len(distinct) + sum(map(_suricata_weight, distinct))
+
+
+def _suricata_weight(byte: int) -> int:
+    if chr(byte).isascii() and chr(byte).isalpha():
+        return 3
+    return 4 if 0x20 <= byte < 0x7F or byte in {0, 1, 0xFF} else 6
 
 
 def _weight(byte: int) -> int:

@@ -31,6 +31,7 @@ class Groups:
         self.ip_only: list[int] = []
         self.packet: list[int] = []  # looked at for every packet
         self.header_only: list[int] = []  # pkthdr rules: also for packets that cannot be decoded
+        self.recurrent = {number for number, rule in enumerate(rules) if rule.searched[1]}
         self.always: dict[str, tuple[list[int], list[int]]] = {}  # application -> rules of each direction
         payload: dict[int, list[tuple[bytes, bool, int]]] = {proto: [] for proto in (*PAYLOADS, OTHER)}
         buffers: dict[Key, list[tuple[bytes, bool, int]]] = defaultdict(list)

@@ -79,11 +79,13 @@ def _position(name: str) -> Callable[[Draft, str | None], None]:
             raise ValueError("is negative")
         if isinstance(number, int) and name in {"depth", "within"} and number < len(content.pattern):
             raise ValueError(f"{number} is less than the length of the content")
+        if content.placed if name in {"distance", "within"} else content.relative:
+            raise ValueError("mixes a place in the buffer with one relative to the last match")
         if name == "depth" and isinstance(number, int) and isinstance(content.offset, int):
             number += content.offset
         if name == "offset" and isinstance(number, int) and isinstance(content.depth, int):
             draft.modify(depth=content.depth + number)
-        draft.modify(**{name: number})
+        draft.modify(**{name: number}, placed=content.placed or name in {"depth", "offset"})
 
     return parse
 
@@ -95,7 +97,7 @@ def _startswith(draft: Draft, value: str | None) -> None:
     assert isinstance(content, Content)
     if content.depth is not None or content.offset or content.relative:
         raise ValueError("cannot be mixed with depth, offset, distance or within")
-    draft.modify(depth=len(content.pattern), offset=0, startswith=True)
+    draft.modify(depth=len(content.pattern), offset=0, startswith=True, placed=True)
 
 
 def _endswith(draft: Draft, value: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentinel.detect.arguments import nothing, required, unquoted
+from sentinel.detect.expression import compile_expression
 from sentinel.detect.rule import Check
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def _plain(name: str) -> Callable[[Draft, str | None], None]:
 
 
 def _pcrexform(draft: Draft, value: str | None) -> None:
-    draft.transform(Check("pcrexform", (unquoted(value).encode("latin-1"),)))
+    pattern = unquoted(value).encode("latin-1")
+    if not compile_expression(pattern, "").compiled.groups:
+        raise ValueError("the expression needs a group to take")
+    draft.transform(Check("pcrexform", (pattern,)))
 
 
 def _xor(draft: Draft, value: str | None) -> None:

@@ -11,7 +11,7 @@ class Protocol(NamedTuple):
     ip_protocols: frozenset[int] | None = None
     version: int = 0
     applications: frozenset[str] = frozenset()
-    mode: str = ""  # forces what payload keywords look at: packet, stream, pkthdr
+    mode: str = ""  # forces what payload keywords look at: packet, reassembled, pkthdr
 
 
 _TCP, _UDP, _BOTH = frozenset({TCP}), frozenset({UDP}), frozenset({TCP, UDP})
@@ -30,7 +30,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "pkthdr": Protocol(mode="pkthdr"),
     "tcp": Protocol(_TCP),
     "tcp-pkt": Protocol(_TCP, mode="packet"),
-    "tcp-stream": Protocol(_TCP, mode="stream"),
+    "tcp-stream": Protocol(_TCP, mode="reassembled"),
     "udp": Protocol(_UDP),
     "sctp": Protocol(frozenset({SCTP})),
     "icmp": Protocol(frozenset({ICMP, ICMP6})),

@@ -47,6 +47,9 @@ class TxState:
     scanned: dict[tuple[int, Key], Any] = field(default_factory=dict)  # value a matcher has seen already
     inspected: dict[str, int] = field(default_factory=dict)  # bytes of each body looked at
     views: dict[tuple[int, Key], tuple[Any, list[View]]] = field(default_factory=dict)
+    again: tuple[set[int], set[int]] = field(
+        default_factory=lambda: (set(), set())
+    )  # rules to match once more
     files: int = 0  # seen so far
     progress: list[Any] = field(default_factory=lambda: [None, None])  # of each direction when last scanned
     moment: int = -1  # the packet that `bodies` belongs to

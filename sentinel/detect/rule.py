@@ -27,6 +27,7 @@ class Content(NamedTuple):
     chained: bool = False  # the next match is relative to this one
     fast: bool = False  # the writer asked for this content as fast pattern
     startswith: bool = False
+    placed: bool = False  # has a depth or an offset, be it 0
 
     @property
     def relative(self) -> bool:
@@ -216,6 +217,9 @@ class Rule(NamedTuple):
     keywords: frozenset[str]
     bound: bool = False  # has a keyword about one packet's headers
     sets: tuple[tuple[str, str, str, str], ...] = ()  # data sets it uses: name, type, file read, file written
+    # The buffer that Suricata's prefilter searches for the rule, and whether for a negated content.
+    searched: tuple[str, bool] = ("", False)
+    absent: Content | None = None  # of a rule with negated contents only: must not be in what is inspected
 
     @property
     def level(self) -> str:

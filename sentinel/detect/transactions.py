@@ -30,6 +30,38 @@ if TYPE_CHECKING:
 DONE = -1
 STREAM_BIT = 1 << 62
 
+# The step of HTTP/1 at which Suricata searches a buffer. Once a transaction is past it, Suricata keeps no state of a
+# match, because the prefilter will not bring the rule up again. But a rule of negated contents always comes up, and
+# header blocks are searched once more when the trailer of a chunked message was read.
+_LINE, _HEADERS, _BODY, _TRAILER = 1, 2, 3, 4
+_WITH_TRAILER = {"http.header", "http.header.raw"}
+_STEPS = {
+    f"http.{name}": step
+    for step, names in (
+        (
+            _LINE,
+            (
+                "uri",
+                "uri.raw",
+                "method",
+                "request_line",
+                "protocol",
+                "stat_code",
+                "stat_msg",
+                "response_line",
+            ),
+        ),
+        (_HEADERS, ("header", "header.raw", "header_names", "start", "request_header", "response_header")),
+        (
+            _HEADERS,
+            ("cookie", "user_agent", "host", "host.raw", "referer", "accept", "accept_enc", "accept_lang"),
+        ),
+        (_HEADERS, ("connection", "content_type", "content_len", "server", "location")),
+        (_BODY, ("request_body", "response_body")),
+    )
+    for name in names
+} | {"file.data": _BODY}
+
 
 class TransactionInspector:
     def __init__(
@@ -82,28 +114,32 @@ class TransactionInspector:
         known = state.flags[direction]
         found: set[int] = {number for number, flags in known.items() if flags != DONE}
         changed = self._changed(tx, direction, state)
+        scanning = changed or tx.protocol != "http" or bool(tx.files)
         for protocol in (tx.protocol, ANY_APPLICATION):
             if protocol in groups.always:
                 found.update(groups.always[protocol][direction])
-            for key, matcher in groups.patterns.get(protocol, ((), ()))[direction] if changed else ():
+            for key, matcher in groups.patterns.get(protocol, ((), ()))[direction] if scanning else ():
                 views = self._reader.views(tx, direction, key)
                 if views and state.scanned.get((direction, key)) is not views:
                     state.scanned[direction, key] = views
                     for view in views:
                         found |= matcher.scan(view)
+        if not changed:
+            found -= groups.recurrent
+        elif state.again[direction] and tx.buffers[direction].get("http.trailer"):
+            for number in state.again[direction]:
+                known.pop(number, None)
+            found |= state.again[direction]
+            state.again[direction].clear()
         return {number for number in found if known.get(number) != DONE}
 
     def _changed(self, tx: Transaction, direction: int, state: TxState) -> bool:
-        """Whether an HTTP transaction has more to show in this direction than last time."""
-        if tx.protocol != "http":
-            return True
-        buffers = tx.buffers[direction]
-        seen = buffers.get("http.request_body_seen"), buffers.get("http.response_body_seen")
-        now = (tx.progress[direction], tx.done[direction], len(buffers), len(tx.files), seen)
-        if tx.files or state.progress[direction] != now:
-            state.progress[direction] = now
-            return True
-        return False
+        """Whether a transaction has more to show in this direction than last time."""
+        now = (tx.changes[direction], tx.done[direction])
+        if state.progress[direction] == now:
+            return False
+        state.progress[direction] = now
+        return True
 
     def _judge(
         self, number: int, packet: Packet, tx: Transaction, state: TxState, stream: dict[int, bool]
@@ -135,7 +171,20 @@ class TransactionInspector:
                 known[number] = flags
                 return False
         known[number] = DONE
+        if tx.protocol == "http":
+            self._stay_open(number, tx, state, direction)
         return True
+
+    def _stay_open(self, number: int, tx: Transaction, state: TxState, direction: int) -> None:
+        """Suricata keeps no state of a match once the transaction is past the step at which it searches the buffer."""
+        buffer, negated = self._groups.rules[number].searched
+        progress = tx.progress[direction]
+        if progress <= _STEPS.get(buffer, progress):
+            return
+        if negated:
+            del state.flags[direction][number]
+        elif buffer in _WITH_TRAILER and progress < _TRAILER:
+            state.again[direction].add(number)
 
     def _part(self, part: Part, tx: Transaction, direction: int, scope: Scope) -> bool:
         if part.buffer in BUFFERS:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from sentinel.detect.rule import Check
 
 _SPACE = re.compile(rb"[ \t\n\v\f\r]+")
-_HEADER_NAME = re.compile(rb"^[^:\r\n]*:", re.MULTILINE)
+_HEADER = re.compile(
+    rb"([^:]*)(:[^\n]*\n?)?"
+)  # a name, which ends at a colon, and a value to the end of its line
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PSEUDO = re.compile(rb"^:[^\n]*(\n|\Z)", re.MULTILINE)
 
@@ -38,7 +40,7 @@ def _url_decode(data: bytes) -> bytes:
 
 
 def _header_lowercase(data: bytes) -> bytes:
-    return _HEADER_NAME.sub(lambda found: found[0].lower(), data)
+    return _HEADER.sub(lambda found: found[1].lower() + (found[2] or b""), data)
 
 
 def _xor(data: bytes, key: bytes) -> bytes:
@@ -53,10 +55,10 @@ def _expression(pattern: bytes) -> Expression:
 
 
 def _pcrexform(data: bytes, pattern: bytes) -> bytes | None:
-    """The first group of the first match; without a match the buffer is empty, as in Suricata."""
+    """The first group of the first match; without one the buffer stays as it is, as in Suricata."""
     found = _expression(pattern).search(data)
     if found is None or not found[2] or found[2][0] is None:
-        return b""
+        return data
     return found[2][0]
 
 

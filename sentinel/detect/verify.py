@@ -112,7 +112,9 @@ class _Search:
                 return MISSED if content.relative else HOPELESS
             end = at + len(content.pattern)
             if content.negated:
-                if content.endswith and end != depth:
+                if (
+                    content.endswith and end != depth - offset
+                ):  # a quirk of Suricata's where there is an offset
                     return self.run(i + 1, before)
                 return HOPELESS if len(self.matches) == 1 else MISSED
             if not content.endswith or end == size:
@@ -134,9 +136,13 @@ class _Search:
         offset, depth = self.number(content.offset), size
         if content.relative:
             distance = self.number(content.distance or 0)
+            if isinstance(content.distance, str):
+                distance = (distance + (1 << 31)) % (1 << 32) - (1 << 31)  # kept in 32 bits
             place = max(0, before + distance)
             if content.within is not None:
                 depth = min(depth, before + self.number(content.within) + distance)
+                if depth < 0:  # an unsigned number in Suricata: far beyond the end
+                    depth = size
                 if start and before == 0:
                     if depth <= start:
                         return None

@@ -85,7 +85,7 @@ def jump(match: ByteJump, data: bytes, position: int, number: Resolve, scope: Sc
         target = len(data) + value
     else:
         target = at + count + value
-    return max(0, target) if target < len(data) else None
+    return max(0, target) if target <= len(data) else None
 
 
 def extract(match: ByteExtract, data: bytes, position: int, scope: Scope) -> int | None:
@@ -117,8 +117,6 @@ def calculate(match: ByteMath, data: bytes, position: int, number: Resolve, scop
         "<<": lambda: value << operand if operand < 64 else 0,
         ">>": lambda: value >> operand if operand < 64 else 0,
     }[match.operator]()
-    if match.operator in {"+", "-", "*"} and not 0 <= result <= TOP:
-        return None  # Suricata refuses what does not fit
     scope.values[match.name] = masked(result & TOP, match.mask)
     return at + count
 

@@ -334,6 +334,7 @@ class Streams:
             if low < end:
                 chunks.append((low, bytes(data[low - start : end - start])))
                 progress = end
+        packet.stream_data = b""  # looked at, with nothing acknowledged yet
         if chunks:
             packet.stream_offset, packet.stream_data = chunks[0]
             packet.stream_more = chunks[1:]

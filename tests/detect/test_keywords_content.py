@@ -28,7 +28,7 @@ def test_modifiers_end_up_on_their_content(rule):
     found = rule(
         'content:"Abc"; nocase; offset:2; depth:5; content:"x"; distance:-1; within:3; fast_pattern;'
     ).payload
-    assert found[0] == Content(b"abc", nocase=True, offset=2, depth=7, chained=True)
+    assert found[0] == Content(b"abc", nocase=True, offset=2, depth=7, chained=True, placed=True)
     assert found[1] == Content(b"x", distance=-1, within=3, fast=True)
 
 

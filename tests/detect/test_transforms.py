@@ -18,11 +18,12 @@ from sentinel.detect.transforms import transform
         ("to_sha256", (), b"x", hashlib.sha256(b"x").digest()),
         ("dotprefix", (), b"a.example", b".a.example"),
         ("url_decode", (), b"a%20b+c%zz", b"a b c%zz"),
+        ("header_lowercase", (), b"NO COLON", b"no colon"),
         ("header_lowercase", (), b"Host: A\r\nX-Y: B", b"host: A\r\nx-y: B"),
         ("to_lowercase", (), b"AbC", b"abc"),
         ("to_uppercase", (), b"AbC", b"ABC"),
         ("pcrexform", (rb"id=(\d+)",), b"x?id=42&", b"42"),
-        ("pcrexform", (rb"id=(\d+)",), b"none", b""),
+        ("pcrexform", (rb"id=(\d+)",), b"none", b"none"),
         ("strip_pseudo_headers", (), b":method: GET\nhost: a", b"host: a"),
     ],
 )

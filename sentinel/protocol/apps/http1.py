@@ -42,19 +42,12 @@ class Http1:
         side = self.response if direction else self.request
         if self.tunnelled:
             return True
-        if gap and not side.over and not side.skip_gap(gap):
-            self._stop(direction)
-            return False
+        if gap and not side.over:
+            side.skip_gap(gap)
         if data:
             side.run(data)
-        if eof and not side.closed:
-            side.closed = True
-            side.run(b"")
-            if direction == 0:
-                self._close_requests()
-            else:
-                self.request.closed = True
-                self.request.run(b"")
+        if eof:
+            self._end(direction, side)
         if side.over:
             self._stop(direction)
             return self.tunnelled
@@ -64,9 +57,20 @@ class Http1:
             self.response.run(b"")
         return True
 
+    def _end(self, direction: int, side: RequestSide | ResponseSide) -> None:
+        """The end of one side; that of the server is the end of the connection."""
+        for each in (side,) if direction == 0 else (side, self.request):
+            if not each.closed:
+                each.closed = True
+                each.run(b"")
+        if direction == 0:
+            self._close_requests()
+
     def _close_requests(self) -> None:
         for exchange in self.waiting:
-            exchange.transaction.done[0] = True
+            if not exchange.transaction.done[0]:
+                exchange.transaction.done[0] = True
+                self.session.touch(exchange.transaction, 0)
 
     def _stop(self, direction: int) -> None:
         """A direction that cannot be read further ends all its transactions, so that rules see what there is."""
@@ -109,7 +113,7 @@ class Http1:
 
     def advance(self, exchange: Exchange, direction: int, progress: Progress) -> None:
         exchange.transaction.progress[direction] = int(progress)
-        self.session.touch(exchange.transaction)
+        self.session.touch(exchange.transaction, direction)
 
     # --- request ------------------------------------------------------------------------------------------------
     def request_line_done(self, exchange: Exchange) -> None:
@@ -153,12 +157,23 @@ class Http1:
         http1_buffers.expose_request(exchange)
         exchange.request.chain = self._chain(exchange, 0)
         http1_files.setup_request(exchange)
-        self.session.touch(exchange.transaction)
+        self.session.touch(exchange.transaction, 0)
+
+    def headers_so_far(self, exchange: Exchange, direction: int) -> None:
+        http1_buffers.expose_fields(exchange, direction)
+        self.session.touch(exchange.transaction, direction)
+
+    def headers_cut(self, exchange: Exchange, direction: int) -> None:
+        """The connection ended within a header block."""
+        http1_buffers.expose_whole(exchange, direction)
+        self.session.touch(exchange.transaction, direction)
 
     def trailer_done(self, exchange: Exchange, direction: int) -> None:
         message = exchange.message(direction)
-        exchange.transaction.buffers[direction]["http.header.raw"] = bytes(message.raw_headers)
-        self.session.touch(exchange.transaction)
+        buffers = exchange.transaction.buffers[direction]
+        buffers["http.header.raw"] = bytes(message.raw_headers)
+        buffers["http.trailer"] = 1
+        self.session.touch(exchange.transaction, direction)
 
     def request_complete(self, exchange: Exchange) -> None:
         self._finish_body(exchange, 0)
@@ -170,13 +185,13 @@ class Http1:
     # --- response -----------------------------------------------------------------------------------------------
     def response_line_done(self, exchange: Exchange) -> None:
         exchange.transaction.buffers[1]["http.response_line"] = exchange.response.line
-        self.session.touch(exchange.transaction)
+        self.session.touch(exchange.transaction, 1)
 
     def response_headers_done(self, exchange: Exchange) -> None:
-        http1_buffers.expose_response(exchange)
+        http1_buffers.expose_whole(exchange, 1)
         if exchange.response.coding != "none":
             exchange.response.chain = self._chain(exchange, 1)
-        self.session.touch(exchange.transaction)
+        self.session.touch(exchange.transaction, 1)
 
     def response_complete(self, exchange: Exchange) -> bool:
         """True when the request side has to go on before the next response."""
@@ -282,4 +297,4 @@ class Http1:
         name = "http.response_body_seen" if direction else "http.request_body_seen"
         exchange.transaction.buffers[direction][name] = message.body_seen
         http1_files.body_data(self.session, exchange, direction, kept)
-        self.session.touch(exchange.transaction)
+        self.session.touch(exchange.transaction, direction)

@@ -37,38 +37,44 @@ _RESPONSE_FIELDS = {
 
 
 def expose_request(exchange: Exchange) -> None:
-    buffers = exchange.transaction.buffers[0]
-    headers = exchange.request.headers
-    for name, buffer in _REQUEST_FIELDS.items():
-        value = headers.get(name)
-        if value is not None:
-            buffers[buffer] = value
-    exchange.request.exposed = True
-    buffers["http.header.raw"] = bytes(exchange.request.raw_headers)
+    expose_whole(exchange, 0)
     expose_host(exchange)
 
 
+def expose_fields(exchange: Exchange, direction: int) -> None:
+    """The fields read so far: rules about one field look at a header block that is not complete yet."""
+    message = exchange.message(direction)
+    buffers = exchange.transaction.buffers[direction]
+    for name, buffer in (_RESPONSE_FIELDS if direction else _REQUEST_FIELDS).items():
+        value = message.headers.get(name)
+        if value is not None:
+            buffers[buffer] = value
+    if direction == 0:
+        _expose_raw_host(exchange)
+
+
+def expose_whole(exchange: Exchange, direction: int) -> None:
+    """The header block is complete, or all there will be of it."""
+    expose_fields(exchange, direction)
+    message = exchange.message(direction)
+    message.exposed = True
+    exchange.transaction.buffers[direction]["http.header.raw"] = bytes(message.raw_headers)
+
+
 def expose_host(exchange: Exchange) -> None:
-    buffers = exchange.transaction.buffers[0]
     if exchange.host is not None:
-        buffers["http.host"] = exchange.host
+        exchange.transaction.buffers[0]["http.host"] = exchange.host
+    _expose_raw_host(exchange)
+
+
+def _expose_raw_host(exchange: Exchange) -> None:
+    buffers = exchange.transaction.buffers[0]
     if exchange.uri is not None and exchange.uri.hostname is not None:
         buffers["http.host.raw"] = exchange.uri.hostname.lower().rstrip(b".")
     else:
         raw = exchange.request.headers.get(b"host")
         if raw is not None:
             buffers["http.host.raw"] = raw
-
-
-def expose_response(exchange: Exchange) -> None:
-    buffers = exchange.transaction.buffers[1]
-    headers = exchange.response.headers
-    for name, buffer in _RESPONSE_FIELDS.items():
-        value = headers.get(name)
-        if value is not None:
-            buffers[buffer] = value
-    exchange.response.exposed = True
-    buffers["http.header.raw"] = bytes(exchange.response.raw_headers)
 
 
 def _header(exchange: Exchange, direction: int) -> bytes | None:
@@ -169,15 +175,15 @@ _DERIVED: dict[str, Callable[[Exchange, int], Any]] = {
 }
 
 
-_OF_HEADERS = frozenset(
-    {"http.header", "http.header_names", "http.start", "http.request_header", "http.response_header"}
-)
+_OF_WHOLE_HEADERS = frozenset({"http.header", "http.header_names", "http.start"})
 
 
 def derive(transaction: Transaction, direction: int, name: str) -> Any:
     """`Transaction.derive` of HTTP/1: a value made on demand, or None."""
     make = _DERIVED.get(name)
     exchange: Exchange = transaction.parser_state
-    if make is None or (name in _OF_HEADERS and not (exchange.message(direction).exposed or exchange.old)):
+    if make is None or (
+        name in _OF_WHOLE_HEADERS and not (exchange.message(direction).exposed or exchange.old)
+    ):
         return None
     return make(exchange, direction)

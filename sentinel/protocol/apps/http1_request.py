@@ -126,9 +126,12 @@ class RequestSide(Side):
         if self.failed:
             return Step.FAIL
         while True:
-            if self.closed and self.pos >= len(self.data):
+            if self.closed and self.data.find(b"\n", self.pos) < 0:
+                self.pos = len(self.data)
                 self.end_header(message)
+                message.trailing = True  # as libhtp has it: no host, no body
                 self.advance(Progress.TRAILER)
+                self.connection.headers_cut(self.current, 0)
                 return self._headers_done(message)
             line = self.take_line(whole=True)
             if line is None:

@@ -49,9 +49,6 @@ class ResponseSide(Side):
         self.line_end_was_lfcr = False
         self.lines_as_body = 0
 
-    def endless(self) -> bool:
-        return self.state == self.read_until_close
-
     def start(self) -> Step:
         if self.pos >= len(self.data):
             return Step.NEED
@@ -174,9 +171,9 @@ class ResponseSide(Side):
                 return Step.FAIL
 
     def _header_incomplete(self, start: int) -> Step:
-        if self.closed:
-            self.pos = len(self.data)
-            self.held = None
+        if self.closed and start == len(self.data):  # a line cut short never ends the response
+            self.end_header(self.current.response)
+            self.connection.headers_cut(self.current, 1)
             self.state = self.finalize
             return Step.NEXT
         self.pos = start

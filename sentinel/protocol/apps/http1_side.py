@@ -49,6 +49,15 @@ class Side:
     def start(self) -> Step:
         raise NotImplementedError
 
+    def read_headers(self) -> Step:
+        raise NotImplementedError
+
+    def finalize(self) -> Step:
+        raise NotImplementedError
+
+    def complete(self) -> Step:
+        raise NotImplementedError
+
     @property
     def current(self) -> Exchange:
         assert self.exchange is not None
@@ -80,24 +89,22 @@ class Side:
                 return
         self.data = self.data[self.pos :]
         self.pos = 0
+        if self.exchange is not None and self.state == self.read_headers:
+            self.connection.headers_so_far(self.exchange, self.direction)
 
-    def skip_gap(self, size: int) -> bool:
-        """Lost bytes fit only inside a body; False when the direction cannot be read any further."""
+    def skip_gap(self, size: int) -> None:
+        """Lost bytes count within a body; elsewhere libhtp reads on as if there had been none."""
         if self.left >= size > 0 and self.exchange is not None and self.in_body():
             self.left -= size
             if self.left == 0:
                 self.run(b"")
-            return True
-        return self.exchange is not None and self.endless()
+        elif self.state == self.finalize:
+            self.complete()
 
     def in_body(self) -> bool:
         return self.message.coding == "identity" and self.connection.progress(
             self.current, self.direction
         ) == (Progress.BODY)
-
-    def endless(self) -> bool:
-        """Reading a body that only the end of the stream ends."""
-        return False
 
     def flag(self, event: str) -> None:
         self.connection.flag(self.current, event)

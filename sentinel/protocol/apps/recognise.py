@@ -68,8 +68,12 @@ def _literals(protocol: str, transport: int, directions: tuple[int, ...], *liter
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    *_literals("http", TCP, (_SERVER,), *(method + gap for method in _METHODS for gap in (b" ", b"\t"))),
-    *_literals("http", TCP, (_CLIENT,), b"HTTP/0.9", b"HTTP/1.0", b"HTTP/1.1"),
+    *(
+        Pattern("http", TCP, (_SERVER,), method.lower() + gap, nocase=True)
+        for method in _METHODS
+        for gap in (b" ", b"\t")
+    ),
+    *(Pattern("http", TCP, (_CLIENT,), word, nocase=True) for word in (b"http/0.9", b"http/1.0", b"http/1.1")),
     *_literals("http2", TCP, (_SERVER,), b"PRI * HTTP/2.0\r\n"),
     *_literals("ssh", TCP, _BOTH, b"SSH-"),
     *(

@@ -86,7 +86,13 @@ class Session:
         self.touched.append(transaction)
         return transaction
 
-    def touch(self, transaction: Transaction) -> None:
+    def touch(self, transaction: Transaction, direction: int | None = None) -> None:
+        """Something of the transaction changed, in one direction or in both."""
+        for each in (0, 1) if direction is None else (direction,):
+            transaction.changes[each] += 1
+        self._report(transaction)
+
+    def _report(self, transaction: Transaction) -> None:
         # The last one is the usual one; an identity scan over a handful is cheaper than hashing.
         if not self.touched or self.touched[-1] is not transaction:
             for known in self.touched:
@@ -97,7 +103,7 @@ class Session:
     def flag(self, transaction: Transaction, event: str) -> None:
         if event not in transaction.events and len(transaction.events) < MAX_EVENTS:
             transaction.events.append(event)
-            self.touch(transaction)
+            self._report(transaction)
 
     def trigger_raw(self, direction: int) -> None:
         """Ask the stream engine to show its bytes to stream rules now, together with this message."""
