@@ -48,13 +48,17 @@ def record(folder, family, seed, found, frames, settings):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("families", nargs="*", default=FAMILIES, metavar="FAMILY")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--rules", type=int, default=300)
     parser.add_argument("--sessions", type=int, default=40)
-    parser.add_argument("--keep", type=Path, help="leave capture, rules and Suricata's output of the last run here")
+    parser.add_argument(
+        "--keep", type=Path, help="leave capture, rules and Suricata's output of the last run here"
+    )
     parser.add_argument("--record", type=Path, metavar="FOLDER")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)

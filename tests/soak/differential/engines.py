@@ -135,9 +135,7 @@ class Comparison:
         for sid, flow in self.differing:
             flows[flow].append(sid)
         for flow, sids in list(flows.items())[:limit]:
-            label = next(
-                (each for each in self.labels if f"{each.split()[0]}/" in flow), ""
-            )
+            label = next((each for each in self.labels if f"{each.split()[0]}/" in flow), "")
             print(f"  {flow} {label}: {len(sids)} sids", file=out)
             for sid in sids[:3]:
                 print(
