@@ -64,11 +64,28 @@ _CUTS: dict[str, re.Pattern[bytes]] = {
             "http.request_body",
             "http.response_body",
             "file.data",
+            "ssh.proto",
+            "ssh.software",
         ),
         _WHOLE,
     ),
 }
 _HARMLESS = {"to_lowercase", "to_uppercase"}  # transforms that a search without case sees through
+
+# Applications that encode or cut up what a buffer shows, so that the wire need not have the buffer's bytes in a row.
+_ENCODED_FILES = frozenset({"smtp", "smb", "nfs", "http2"})
+_ENCODED_HTTP = frozenset({"http2"})
+
+
+def unreadable(rule: Rule, direction: int) -> frozenset[str]:
+    """Of the rule's applications those whose raw bytes say nothing about its buffers."""
+    found: frozenset[str] = frozenset()
+    for part in rule.parts[direction]:
+        if part.buffer == "file.data":
+            found |= rule.applications & _ENCODED_FILES
+        elif part.buffer.startswith("http."):
+            found |= rule.applications & _ENCODED_HTTP
+    return found
 
 
 def pieces(rule: Rule, direction: int) -> tuple[bytes, ...]:

@@ -3,8 +3,9 @@
 In: all rules in force; then headers of a batch (`rows`) and joined bytes of one direction of a flow (`stream`). Out:
 yes, or how many of the last bytes belong to a message that goes on. One Hyperscan scan looks for the rarest piece of
 every rule (see anchors); a rule whose piece is there must have all its pieces within one message. It may say yes too
-often, never no wrongly: a flow about which it says no is never parsed. Only what is plainly HTTP/1, UDP or without data
-can be passed by; every other TCP protocol is parsed, because its rules may be about computed buffers.
+often, never no wrongly: a flow about which it says no is never parsed. HTTP/1 is judged message by message, any other stream
+by its raw bytes. An application with rules about something that the wire does not show (a hash, an encoded file) is
+always parsed.
 """
 
 from __future__ import annotations
@@ -12,15 +13,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.addresses import within
-from sentinel.detect.anchors import pieces
+from sentinel.detect.anchors import PIECE_LIMIT, pieces, unreadable
+from sentinel.detect.fastpattern import strength
 from sentinel.detect.fields import CACHED, Doubts, fields
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
 from sentinel.detect.matcher import literal
 from sentinel.detect.prefilter import Pattern, Prefilter
+from sentinel.detect.rule import ByteExtract, ByteJump, ByteMath, ByteTest, Content, IsDataAt, Pcre
+from sentinel.detect.screen_bits import Bits
 from sentinel.detect.screen_rows import RowScreen
+from sentinel.detect.templates import REACH, template
+from sentinel.detect.verify import holds
+from sentinel.detect.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     import numpy as np
@@ -28,40 +36,59 @@ if TYPE_CHECKING:
 
     from sentinel.detect.groups import Groups
     from sentinel.detect.rule import Rule
+    from sentinel.detect.screen_bits import Notes
 
 CANDIDATE = -1
 Ends = tuple[
     int, int, int, int, int
 ]  # protocol, ports and IPv4 addresses of source and destination (0: IPv6)
-TCP, UDP, DNS_PORT = 6, 17, 53
+TCP, UDP = 6, 17
 KEPT_BYTES = 65_536  # of an unfinished message; a longer one is the parser's
-SCREENED = {"http", "dns"}  # applications whose rules can be told from raw bytes
-UDP_APPLICATIONS = {
-    "quic", "sip", "snmp", "krb5", "ike", "dhcp", "tftp", "nfs", "ntp", "enip", "bittorrent-dht", "dcerpc",
-}  # fmt: skip
+UPGRADING = {"ftp", "smtp"}  # may turn into TLS midway
+GAIN = 1  # by how much a pattern with gaps must beat a plain one
+OVERLAP = max(PIECE_LIMIT, REACH) - 1
+_JUDGED = {Content, Pcre, IsDataAt, ByteTest, ByteJump, ByteExtract, ByteMath}  # need nothing but the bytes
+ANY = "any"  # among the applications that are always parsed: every flow is
+
+
+class _Look(NamedTuple):
+    """What is asked about: a flow's ends, what it may speak, what is noted about it, and single packets if known."""
+
+    ends: Ends
+    apps: AbstractSet[str]
+    notes: Notes
+    packets: Sequence[bytes] | None
 
 
 class _Anchored(NamedTuple):
     rule: Rule
-    others: tuple[bytes, ...]
+    pieces: tuple[bytes, ...]
 
 
 class Screen:
     def __init__(self, rules: Sequence[Rule], groups: Groups, cache: Path | None = None) -> None:
         self._always: set[str] = set()  # applications that are parsed whatever they carry
-        self._rows = RowScreen((rules[n] for n in groups.packet), (rules[n] for n in groups.ip_only))
+        self._bits = Bits(rules)
+        self._rows = RowScreen(
+            (rules[n] for n in groups.packet if not self._bits.excludes(rules[n])),
+            (rules[n] for n in groups.ip_only),
+        )
         self.usable = not groups.header_only and not any(
             name.startswith(("applayer.", "stream.")) for name in groups.events
         )
+        self.decoder_events = any(not name.startswith(("applayer.", "stream.")) for name in groups.events)
         packet_rules = {*groups.packet, *groups.ip_only, *groups.header_only}
         packet_rules.update(n for numbers in groups.events.values() for n in numbers)
         judged = [rule for n, rule in enumerate(rules) if n not in packet_rules]
         self._scans = {
-            (proto, direction): _Scan(direction, self._anchored(judged, proto, direction), cache)
+            (proto, direction): _Scan(direction, self._anchored(judged, proto, direction), self._bits, cache)
             for proto in (TCP, UDP)
             for direction in (0, 1)
         }
-        self._udp = bool(self._always & UDP_APPLICATIONS)
+        if any("ftp-data" in rule.applications for rule in judged):
+            self._always.add("ftp")  # says which other flows are file transfers
+        if "tls" in self._always:
+            self._always |= UPGRADING
 
     def _anchored(
         self, rules: Iterable[Rule], proto: int, direction: int
@@ -71,42 +98,55 @@ class Screen:
                 rule.ip_protocols is not None and proto not in rule.ip_protocols
             ):
                 continue
-            if rule.stateful and not rule.parts[direction]:
+            if (rule.stateful and not rule.parts[direction]) or self._bits.excludes(rule):
                 continue
-            self._always |= rule.applications - SCREENED
-            if rule.applications and not rule.applications & SCREENED:
-                continue
+            self._always |= unreadable(rule, direction)
             found = pieces(rule, direction)
-            if found:
-                yield found[0], _Anchored(rule, found[1:])
+            shape = template(rule.payload)
+            if shape is not None and shape.strength > GAIN + (strength(found[0]) if found else 0):
+                yield shape.expression, _Anchored(rule, found)
+            elif found:
+                yield literal(found[0]), _Anchored(rule, found)
             else:
-                self._always |= rule.applications or {"unknown"}
+                self._always |= rule.applications or {ANY}
 
     def rows(self, headers: object) -> NDArray[np.bool_]:
         return self._rows.rows(headers)
 
-    def stream(self, ends: Ends, to_server: bool, data: bytes, first: bool) -> int:
+    def stream(
+        self,
+        ends: Ends,
+        to_server: bool,
+        data: bytes,
+        *,
+        packets: Sequence[bytes] | None,
+        whole: bool,
+        apps: AbstractSet[str],
+        notes: Notes,
+    ) -> int:
         """CANDIDATE, or how many of the last bytes to show again in front of the next ones."""
-        proto, sport, dport = ends[:3]
-        scan = self._scans[proto, 0 if to_server else 1]
-        if proto == UDP:
-            candidate = "dns" in self._always if DNS_PORT in {sport, dport} else self._udp
-            return CANDIDATE if candidate or scan.finds(data, ends) else 0
-        if (REQUEST if to_server else RESPONSE).match(data) is None or DNS_PORT in {sport, dport}:
+        if not self._always.isdisjoint(apps) or ANY in self._always:
             return CANDIDATE
-        if "http" in self._always:
+        proto = ends[0]
+        scan = self._scans[proto, 0 if to_server else 1]
+        look = _Look(ends, apps, notes, packets)
+        if proto == UDP:
+            return min(scan.keeps(data, look, whole=True), 0)
+        if "http" not in apps:
+            return scan.keeps(data, look, whole=whole)
+        if (REQUEST if to_server else RESPONSE).match(data) is None:
             return CANDIDATE
         framed = spans(data, request=to_server)
         if framed is None or len(data) - framed[1] > KEPT_BYTES:
             return CANDIDATE
         if to_server and b"%" in data:
             plain = unescaped(data)
-            if plain != data and scan.finds(plain, ends):
+            if plain != data and scan.keeps(plain, look._replace(packets=None), whole=True) == CANDIDATE:
                 return CANDIDATE
         messages, rest = framed
         if (REQUEST if to_server else RESPONSE).match(data, rest) is not None:
             messages.append((rest, len(data)))  # perhaps all that ever comes of it
-        if scan.finds_http(data, messages, ends):
+        if scan.finds_http(data, messages, ends, notes):
             return CANDIDATE
         return len(data) - rest
 
@@ -115,23 +155,20 @@ class _Scan:
     """The anchors of one protocol and direction."""
 
     def __init__(
-        self, direction: int, entries: Iterable[tuple[bytes, _Anchored]], cache: Path | None
+        self, direction: int, entries: Iterable[tuple[bytes, _Anchored]], bits: Bits, cache: Path | None
     ) -> None:
         grouped: dict[bytes, list[_Anchored]] = {}
         for anchor, rule in entries:
             grouped.setdefault(anchor, []).append(rule)
-        self._direction = direction
-        self._anchors = list(grouped)
+        self._direction, self._bits = direction, bits
         self._rules = list(grouped.values())
         self._doubts = Doubts()
         self._suspects: dict[tuple[int, ...], int] = {}
         self._headers: dict[Ends, dict[int, bool]] = {}
-        patterns = [
-            Pattern(literal(anchor), caseless=True, dotall=True, single=True) for anchor in self._anchors
-        ]
+        patterns = [Pattern(anchor, caseless=True, dotall=True, single=True) for anchor in grouped]
         self._prefilter = Prefilter.compile(patterns, cache)
 
-    def finds_http(self, data: bytes, messages: list[tuple[int, int]], ends: Ends) -> bool:
+    def finds_http(self, data: bytes, messages: list[tuple[int, int]], ends: Ends, notes: Notes) -> bool:
         """May a rule match one of these framed messages, by its pieces and by the fields they stand in?"""
         hits = self._prefilter.scan(data)[0]
         if not hits or not messages:
@@ -146,22 +183,22 @@ class _Scan:
             return verdict
 
         wanted = {
-            id(each.rule): (self._anchors[hit], each)
+            id(each.rule): each
             for hit in hits
             for each in self._rules[hit]
-            if fitting(each.rule) and all(piece in lower for piece in each.others)
+            if fitting(each.rule) and all(piece in lower for piece in each.pieces)
         }
         if not wanted:
             return False
-        suspects = tuple(each.rule for _, each in wanted.values())
+        suspects = tuple(each.rule for each in wanted.values())
         identity = self._identity(tuple(wanted))
         for low, high in messages:
             found = fields(data[low:high], request=self._direction == 0)
             if found is None:
                 return True
             for rule in self._doubts.possible(suspects, identity, self._direction, found):
-                anchor, each = wanted[id(rule)]
-                if all(lower.find(piece, low, high) >= 0 for piece in (anchor, *each.others)):
+                there = all(lower.find(piece, low, high) >= 0 for piece in wanted[id(rule)].pieces)
+                if there and self._bits.candidate(rule, notes):
                     return True
         return False
 
@@ -181,17 +218,40 @@ class _Scan:
             self._doubts = Doubts()
         return self._suspects.setdefault(rules, len(self._suspects))
 
-    def finds(self, data: bytes, ends: Ends) -> bool:
-        """Do these bytes hold all pieces of a rule?"""
+    def keeps(self, data: bytes, look: _Look, *, whole: bool) -> int:
+        """CANDIDATE, or how many of the last bytes of a stream may be part of what a rule looks for.
+
+        `whole`: these are all bytes so far. If not, pieces that are not among them may have passed already.
+        """
         hits = self._prefilter.scan(data)[0]
         if not hits:
-            return False
-        lower = data.lower()
-        return any(
-            _header_fits(each.rule, ends) and all(piece in lower for piece in each.others)
-            for hit in hits
-            for each in self._rules[hit]
-        )
+            return OVERLAP
+        lower, begun = data.lower(), False
+        last = not whole or len(data) > KEPT_BYTES
+        for hit in hits:
+            for each in self._rules[hit]:
+                rule = each.rule
+                if (rule.applications and rule.applications.isdisjoint(look.apps)) or not _header_fits(
+                    rule, look.ends
+                ):
+                    continue
+                complete = all(piece in lower for piece in each.pieces)
+                if look.packets is not None and (rule.mode == "packet" or look.ends[0] == UDP):
+                    complete = complete and any(_in_packet(each, packet) for packet in look.packets)
+                elif not complete:
+                    begun, complete = True, last
+                if complete and self._bits.candidate(rule, look.notes):
+                    return CANDIDATE
+        return len(data) if begun and whole else OVERLAP
+
+
+def _in_packet(each: _Anchored, packet: bytes) -> bool:
+    """A rule about single packets, or datagrams: its payload part can be judged for good."""
+    rule = each.rule
+    if _JUDGED.issuperset(map(type, rule.payload)):
+        return not rule.payload or holds(rule.payload, View(packet))
+    lower = packet.lower()
+    return all(piece in lower for piece in each.pieces)
 
 
 def _about_http(rule: Rule) -> bool:

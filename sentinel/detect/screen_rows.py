@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
-_PLAIN = {6, 17}  # what the columnar path handles; all else is looked at packet by packet
 WIDE = 1 << 20  # addresses; a rule about more than that on both sides is asked by itself
 
 
@@ -35,14 +34,14 @@ class RowScreen:
     def __init__(self, packet_rules: Iterable[Rule], ip_only: Iterable[Rule]) -> None:
         self._rules = list(packet_rules)
         self._listed: list[tuple[int, int]] = []
+        self._listed_six = False
         for rule in ip_only:
-            if rule.ip_protocols is not None and not rule.ip_protocols & _PLAIN:
-                continue
             narrow = min((rule.source.four, rule.destination.four), key=_width)
             if _width(narrow) > WIDE:
                 self._rules.append(rule)
             else:
                 self._listed += narrow
+                self._listed_six |= bool(rule.source.six and rule.destination.six)
         self._bounds = _bounds(tuple(self._listed))
 
     def rows(self, headers: Any) -> Mask:
@@ -50,6 +49,7 @@ class RowScreen:
         found: Mask = np.zeros(count, np.bool_)
         if self._listed:
             found |= _inside(headers.src4, self._bounds) | _inside(headers.dst4, self._bounds)
+        if self._listed_six:
             found |= headers.version == 6  # listed IPv6 addresses are looked up packet by packet
         for rule in self._rules:
             found |= _fits(rule, headers)
@@ -100,8 +100,8 @@ def _one_way(rule: Rule, src: Ints, dst: Ints, sport: Ints, dport: Ints, version
     fits: Mask = (
         _ports(rule.source_ports, sport)
         & _ports(rule.destination_ports, dport)
-        & (_addresses(rule.source, src) | (version == 6))
-        & (_addresses(rule.destination, dst) | (version == 6))
+        & _addresses(rule.source, src, version)
+        & _addresses(rule.destination, dst, version)
     )
     return fits
 
@@ -110,8 +110,12 @@ def _ports(ports: PortSet, values: Ints) -> Mask:
     return np.ones(len(values), np.bool_) if ports.everything else _inside(values, _bounds(ports.ranges))
 
 
-def _addresses(group: AddressSet, values: Ints) -> Mask:
-    return np.ones(len(values), np.bool_) if group.everything else _inside(values, _bounds(group.four))
+def _addresses(group: AddressSet, values: Ints, version: Ints) -> Mask:
+    """IPv6 addresses are not looked at: any will do where the group has some."""
+    if group.everything:
+        return np.ones(len(values), np.bool_)
+    fits: Mask = np.where(version == 6, bool(group.six), _inside(values, _bounds(group.four)))
+    return fits
 
 
 def _flags(flags: Ints, modifier: str, wanted: int, kept: int) -> Mask:

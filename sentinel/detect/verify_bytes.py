@@ -52,9 +52,11 @@ def test(match: ByteTest, data: bytes, position: int, number: Resolve, scope: Sc
     value = read(data, at, number(match.width), match.base, little)
     if value is None or at >= len(data):
         return False
-    return (
-        _OPERATORS[match.operator](masked(value, match.mask), number(match.value) & TOP) is not match.negated
-    )
+    return compares(match, value, number(match.value))
+
+
+def compares(match: ByteTest, value: int, wanted: int) -> bool:
+    return _OPERATORS[match.operator](masked(value, match.mask), wanted & TOP) is not match.negated
 
 
 _OPERATORS: dict[str, Callable[[int, int], bool]] = {

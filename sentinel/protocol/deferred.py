@@ -10,12 +10,16 @@ looked at from there on, like a session that was picked up midway.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sentinel.model import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sentinel.model import Batch
+    from sentinel.protocol.reorder import Segment
 
 OVERLAP_LIMIT = 65_536  # a message that is longer is judged by its parts
 TCP = 6
@@ -72,6 +76,12 @@ class Kept:
     tags: list[int] | None
     link_type: int
 
+    def batch(self) -> Batch:
+        offsets = np.zeros(len(self.data) + 1, np.int64)
+        np.cumsum([len(data) for data in self.data], out=offsets[1:])
+        tags = np.array(self.tags, np.uint32) if self.tags else None
+        return Batch(b"".join(self.data), offsets, "", link_type=self.link_type, vlan=tags)
+
     @property
     def size(self) -> int:
         return sum(map(len, self.data))
@@ -99,8 +109,13 @@ class Deferred:
     scanned: list[int] = field(default_factory=lambda: [0, 0])
     kept: list[Kept] = field(default_factory=list)
     held_bytes: int = 0
+    waiting: list[list[Segment]] = field(default_factory=lambda: [[], []])  # beyond a hole
+    begun: list[int] = field(default_factory=lambda: [-1, -1])  # numbers of the SYNs
+    ended: list[bool] = field(default_factory=lambda: [False, False])  # by a FIN of that direction
     closed: bool = False
     trusted: bool = False
+    apps: set[str] = field(default_factory=set)  # what it may be speaking
+    notes: set[Any] = field(default_factory=set)  # belongs to the screen
 
     def keep(self, rows: Kept) -> int:
         """Remember frames for a replay; how many bytes that took."""
@@ -123,7 +138,7 @@ class Deferred:
             yield from rows.frames()
 
     def piece(self, direction: int, data: bytes) -> tuple[bytes, bool]:
-        """New bytes of a direction as a scanner wants them: (behind the old ones it asked for, at the stream's start)."""
-        first = self.scanned[direction] == 0
+        """New bytes of a direction behind the old ones that the screen wants again; are they all there ever were?"""
         self.scanned[direction] += len(data)
-        return (self.tails[direction] + data if self.tails[direction] else data), first
+        joined = self.tails[direction] + data if self.tails[direction] else data
+        return joined, self.scanned[direction] == len(joined)

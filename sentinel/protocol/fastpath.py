@@ -19,12 +19,18 @@ import numpy as np
 from sentinel import metrics
 from sentinel.model import Batch, Packet
 from sentinel.protocol import headers
+from sentinel.protocol.apps.recognise import PREFIX, possible
 from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
-from sentinel.protocol.grouping import ACK, SYN, Group, Run, groups
+from sentinel.protocol.fragments import Fragments, likeness
+from sentinel.protocol.grouping import ACK, RST, Group, Run, groups
 from sentinel.protocol.network import NetworkParser
+from sentinel.protocol.reorder import FIN, MASK, SYN, join
+from sentinel.protocol.sent import Sent
+from sentinel.protocol.stream import UNLIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -36,6 +42,7 @@ SECOND = 1_000_000_000
 UDP = 17
 IDLE_SECONDS = 600  # as long as Suricata keeps an established TCP flow
 SWEEP_SECONDS = 10
+HOLE_SECONDS = 2  # a segment that was only late or lost on the way was sent again by then
 
 
 # Protocol, source port, destination port, source and destination address (IPv4 as a number; 0 and 0 for IPv6).
@@ -49,11 +56,29 @@ class Screen(Protocol):
     def usable(self) -> bool:
         """False: rules are loaded that need every packet."""
 
+    @property
+    def decoder_events(self) -> bool:
+        """Do rules ask for events of decoding? Then pieces of datagrams are never put aside."""
+
     def rows(self, headers: Headers) -> NDArray[np.bool_]:
         """Rows whose header alone may match a rule."""
 
-    def stream(self, ends: Ends, to_server: bool, data: bytes, first: bool) -> int:
-        """May a rule match these bytes of a stream or datagram? -1: yes. Else how many of the last ones to show again."""
+    def stream(
+        self,
+        ends: Ends,
+        to_server: bool,
+        data: bytes,
+        *,
+        packets: Sequence[bytes] | None,
+        whole: bool,
+        apps: AbstractSet[str],
+        notes: set[Any],
+    ) -> int:
+        """May a rule match these bytes of a stream or datagram? -1: yes. Else how many of the last ones to show again.
+
+        `packets`: the last ones as they were sent, where that is known. `whole`: they are all that there was so far. `apps`: every application protocol that the flow may turn out to
+        speak. `notes`: what the screen wants to remember about the flow.
+        """
 
 
 class FastParser:
@@ -71,12 +96,14 @@ class FastParser:
         self.bound = settings.flows
         self.limit_bytes = settings.stream_memory_megabytes << 20
         self.deferred: dict[int, Deferred] = {}
+        self.holes: dict[int, int] = {}  # keys of flows that wait for missing segments -> since when
         self.orphans: dict[int, Deferred] = {}  # interesting, but their frames are gone
+        self.fragments = Fragments(settings.fragments, self.limit_bytes >> 2)
         self.slow: dict[int, int] = {}  # keys of flows that NetworkParser has -> time of their last packet
         self.held_bytes = 0
         self.passed = 0
         self.trusted = self._exported = 0
-        self._swept = self._sequence = 0
+        self._swept = self._sequence = self._lost = 0
         self._seed = 0x5EED
         found = self.parser.found
         self._tunnels = found.decode.vxlan_ports | found.decode.geneve_ports | found.decode.teredo_ports
@@ -87,22 +114,27 @@ class FastParser:
         if self._always_slow or not self.screen.usable or not len(batch):
             yield from self.parser.feed(batch)
             return
-        found = headers.decode(batch, seed=self._seed, tunnels=self._tunnels)
+        found = headers.decode(
+            batch, seed=self._seed, tunnels=self._tunnels, use_vlan=self.parser.found.use_vlan
+        )
         rows = Rows(batch, self._sequence)
         self._sequence += len(batch)
         now = rows.times[-1]
-        needed = np.flatnonzero(~found.plain).tolist()
+        put_aside = found.fragment if not self.screen.decoder_events else np.zeros(len(batch), np.bool_)
+        needed = np.flatnonzero(~(found.plain | put_aside)).tolist()
         frames = list(rows.keep(needed).frames())
         for frame in tuple(frames):
             self._claim(frame, now, frames)
-        plain: list[int] = []
-        for group in groups(batch, found, self.screen.rows(found)):
+        wanted = self.screen.rows(found)
+        plain: list[int] = self.fragments.take(found, wanted, rows, frames) if put_aside.any() else []
+        for group in groups(batch, found, wanted):
             if group.key in self.slow or group.odd or not self._passes(group, found, rows):
                 self._give_up(group.key, now, frames)
                 plain += group.rows
                 if group.key in self.orphans:
                     self._adopt(group, rows)
         frames += rows.keep(plain).frames()
+        self._give_up_waiting(now, frames)
         self.passed += len(batch) - len(needed) - len(plain)
         frames.sort(key=_by_sequence)
         for frame in frames:
@@ -122,6 +154,10 @@ class FastParser:
             yield from self._replay(missed, now)
 
     def finish(self) -> Iterator[Packet]:
+        frames: list[Frame] = []
+        self._give_up_waiting(1 << 63, frames)
+        for frame in sorted(frames, key=_by_sequence):
+            yield from self._replay(frame, self.parser.last_time)
         self.deferred.clear()
         self.held_bytes = 0
         yield from self.parser.finish()
@@ -137,15 +173,17 @@ class FastParser:
         metrics.network_deferred_bytes.set(self.held_bytes)
         metrics.network_packets_passed.inc(self.passed - self._exported)
         self._exported = self.passed
+        lost, self._lost = self.fragments.evicted - self._lost, self.fragments.evicted
+        metrics.network_datagrams_lost.inc(lost, reason="table_full")
 
     # --- one flow ---------------------------------------------------------------------------------------------------
 
     def _passes(self, group: Group, found: Headers, rows: Rows) -> bool:
-        """Does the flow go on in order and without a candidate? Its state is moved on."""
+        """Does the flow go on without a candidate? Its state is moved on."""
         first = group.rows[0]
         opening = int(found.tcp_flags[first]) & (SYN | ACK) == SYN
         flow = self.deferred.get(group.key)
-        if flow is not None and opening:
+        if flow is not None and opening and int(found.seq[first]) != flow.begun[0]:
             if not flow.closed:
                 return False
             self._forget(group.key)
@@ -155,15 +193,44 @@ class FastParser:
         flow.last = rows.times[group.rows[-1]]
         for run in group.runs:
             direction = int(run.forward != flow.forward)
+            pieces: list[bytes] | None = run.pieces
             if flow.session and flow.proto == TCP:
-                if flow.expected[direction] not in {-1, run.seq}:
-                    return False
-                flow.expected[direction] = run.follows
-            if self._candidate(flow, direction, run, found):
+                flow.ended[direction] |= bool(run.flags & FIN)
+                pieces = self._in_order(flow, direction, run)
+            if pieces is None or self._candidate(flow, direction, run, found, pieces):
                 return False
-        flow.closed = flow.closed or group.closing
+        # A reset ends only what had begun; a new session on the same ports is one only after that.
+        flow.closed = flow.closed or (bool(group.flags & RST) and min(flow.expected) >= 0) or all(flow.ended)
+        if any(flow.waiting):
+            if flow.closed:
+                return False
+            self.holes.setdefault(group.key, flow.last)
         self._keep(flow, group, rows)
         return True
+
+    def _in_order(self, flow: Deferred, direction: int, run: Run) -> list[bytes] | None:
+        """The new bytes of a run; None when it takes the real reassembly to tell."""
+        late, expected = flow.waiting[direction], flow.expected[direction]
+        in_order = run.segments is None and expected in {-1, run.seq} and not late
+        if in_order or flow.scanned[direction] >= self._depth:
+            if run.flags & SYN:
+                flow.begun[direction] = run.seq
+            flow.expected[direction] = run.follows
+            return run.pieces
+        parts = run.parts()
+        if run.flags & SYN:
+            if flow.begun[direction] < 0:
+                flow.begun[direction] = next(part.seq for part in parts if part.flags & SYN)
+                expected = (flow.begun[direction] + 1) & MASK
+            parts = [part for part in parts if not (part.flags & SYN and part.seq == flow.begun[direction])]
+        if not parts:
+            flow.expected[direction] = expected
+            return []
+        joined = join(expected, [*late, *parts], Sent(flow, direction, self._seed))
+        if joined is None or (late and joined.waiting and joined.waiting[0] == late[0]):
+            return None
+        flow.expected[direction], flow.waiting[direction] = joined.follows, joined.waiting
+        return [joined.data]
 
     def _open(self, key: int, row: int, found: Headers, *, session: bool) -> Deferred:
         if len(self.deferred) >= self.bound:
@@ -173,29 +240,46 @@ class FastParser:
         self.deferred[key] = flow
         return flow
 
-    def _candidate(self, flow: Deferred, direction: int, run: Run, found: Headers) -> bool:
+    def _candidate(
+        self, flow: Deferred, direction: int, run: Run, found: Headers, pieces: list[bytes]
+    ) -> bool:
         row, to_server = run.row, direction == 0
-        stream = self.screen.stream
-        ends = (
-            flow.proto,
-            int(found.sport[row]),
-            int(found.dport[row]),
-            int(found.src4[row]),
-            int(found.dst4[row]),
-        )
+        ports = int(found.sport[row]), int(found.dport[row])
+        ends = (flow.proto, *ports, int(found.src4[row]), int(found.dst4[row]))
         if flow.proto != TCP:
-            return any(stream(ends, to_server, piece, True) < 0 for piece in run.pieces)
-        if flow.scanned[direction] >= self._depth:
-            return False
-        data = run.pieces[0] if len(run.pieces) == 1 else b"".join(run.pieces)
+            return any(self._suspect(flow, ends, to_server, piece) for piece in pieces if piece)
+        before = flow.scanned[direction]
+        if before >= self._depth:
+            return bool(flow.apps & UNLIMITED)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if not data:
             return False
-        joined, first = flow.piece(direction, data)
-        keep = stream(ends, to_server, joined, first)
+        joined, whole = flow.piece(direction, data)
+        if before < PREFIX:
+            apps = flow.apps | possible(TCP, ports, direction, joined)
+            if apps != flow.apps and flow.scanned[1 - direction]:
+                return True  # what the other side said was not looked at with that in mind
+            flow.apps = apps
+        keep = self.screen.stream(
+            ends,
+            to_server,
+            joined,
+            packets=pieces if pieces is run.pieces else None,
+            whole=whole,
+            apps=flow.apps,
+            notes=flow.notes,
+        )
         if keep < 0:
             return True
         flow.tails[direction] = joined[-min(keep, OVERLAP_LIMIT) :] if keep else b""
         return False
+
+    def _suspect(self, flow: Deferred, ends: Ends, to_server: bool, datagram: bytes) -> bool:
+        apps = possible(UDP, ends[1:3], int(not to_server), datagram)
+        found = self.screen.stream(
+            ends, to_server, datagram, packets=(datagram,), whole=True, apps=apps, notes=flow.notes
+        )
+        return found < 0
 
     def _keep(self, flow: Deferred, group: Group, rows: Rows) -> None:
         """Without a session there is nothing to replay but the first packet, which tells the direction."""
@@ -220,6 +304,16 @@ class FastParser:
         frames += flow.frames()
         if flow.trusted and flow.session and flow.proto == TCP and not flow.closed:
             self.orphans[key] = flow
+
+    def _give_up_waiting(self, now: int, frames: list[Frame]) -> None:
+        """Segments that did not come by now were lost to us: what follows them is for the real reassembly."""
+        for key, since in list(self.holes.items()):
+            flow = self.deferred.get(key)
+            if flow is None or not any(flow.waiting):
+                del self.holes[key]
+            elif since < now - HOLE_SECONDS * SECOND:
+                del self.holes[key]
+                self._give_up(key, now, frames)
 
     def _adopt(self, group: Group, rows: Rows) -> None:
         """The frames of an interesting flow were given up: NetworkParser goes on in the middle."""
@@ -248,11 +342,15 @@ class FastParser:
         self.parser.decoder.frame(packet, frame.link_type, tag=frame.tag)
         if packet.flowable:
             self._take(packet, frame, now, frames)
+        elif packet.fragment:
+            found = headers.decode(_single(_tagged(likeness(packet), packet, frame)), seed=self._seed)
+            self.fragments.give(found.key, now, frames)
 
     def _take(self, packet: Packet, frame: Frame, now: int, frames: list[Frame]) -> None:
         ends = packet.embedded or (packet.proto, packet.src, packet.sport, packet.dst, packet.dport)
         if ends[0] in {TCP, UDP}:
-            likeness = headers.decode(_single(_datagram(ends, packet, frame)), seed=self._seed)
+            alike = _single(_datagram(ends, packet, frame))
+            likeness = headers.decode(alike, seed=self._seed, use_vlan=self.parser.found.use_vlan)
             self._give_up(int(likeness.key[0]), now, frames)
 
     def _forget(self, key: int) -> None:
@@ -291,9 +389,15 @@ def _datagram(ends: tuple[int, bytes, int, bytes, int], packet: Packet, frame: F
         head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(body), 0, 64, proto, 0)
     else:
         head = struct.pack(">IHBB", 6 << 28, len(body), proto, 64)
-    tag = packet.vlan[-1] if packet.vlan else 0
-    data = head + source + target + body
-    return Frame(frame.sequence, frame.number, frame.time, data, len(data), headers.RAW, tag)
+    return _tagged(head + source + target + body, packet, frame)
+
+
+def _tagged(data: bytes, packet: Packet, frame: Frame) -> Frame:
+    """An IP datagram as it would have come along with the packet."""
+    tags = b"".join(struct.pack(">HH", headers.VLANS[0], tag) for tag in packet.vlan)
+    kind = struct.pack(">H", headers.IPV4 if data[0] >> 4 == 4 else headers.IPV6)
+    data = bytes(12) + tags + kind + data
+    return Frame(frame.sequence, frame.number, frame.time, data, len(data), headers.ETHERNET, 0)
 
 
 def _single(frame: Frame) -> Batch:

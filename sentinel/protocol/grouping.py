@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sentinel.protocol.reorder import FIN, MASK, SYN, Segment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     from sentinel.model import Batch
     from sentinel.protocol.headers import Headers
 
-MASK = 0xFFFFFFFF
-FIN, SYN, RST, ACK, URG = 0x01, 0x02, 0x04, 0x10, 0x20
+RST, ACK, URG = 0x04, 0x10, 0x20
 TCP = 6
 
 
@@ -33,74 +34,95 @@ class Run:
     row: int  # the first of them
     seq: int
     follows: int
+    flags: int  # of all of them together
     pieces: list[bytes]
-    torn: bool = False  # segments do not follow each other, and not only because the same bytes came twice
+    segments: list[Segment] | None = None  # where they do not simply follow each other
+
+    def parts(self) -> list[Segment]:
+        if self.segments is not None:
+            return self.segments
+        opening = self.flags & SYN
+        data = Segment((self.seq + (opening >> 1)) & MASK, b"".join(self.pieces), self.flags & FIN)
+        return [Segment(self.seq, b"", SYN), data] if opening else [data]
 
 
 @dataclass(slots=True)
 class Group:
-    """One flow in one batch. `odd`: something that an ordinary conversation does not show, or a wanted row."""
+    """One session in one batch. `odd`: something that an ordinary conversation does not show, or a wanted row."""
 
     key: int
     rows: list[int]
     odd: bool
-    closing: bool
+    flags: int  # TCP flags of all rows together
     runs: list[Run]
 
 
 def groups(batch: Batch, found: Headers, wanted: NDArray[np.bool_]) -> Iterator[Group]:
-    """Flows of the batch's plain rows, each once."""
+    """Sessions of the batch's plain rows: those of one flow one after the other, each beginning with its SYN."""
     rows = np.flatnonzero(found.plain)
     if not len(rows):
         return
     rows = rows[np.argsort(found.key[rows], kind="stable")]
     keys, flags = found.key[rows], found.tcp_flags[rows]
     odd = wanted[rows] | _odd_flags(found, rows)
-    edges = _edges(keys[1:] != keys[:-1])
+    edges = _edges((keys[1:] != keys[:-1]) | _opens(flags))
+    numbers = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
     odd_list = np.logical_or.reduceat(odd, edges[:-1]).tolist()
-    closing_list = np.logical_or.reduceat((flags & (FIN | RST)) != 0, edges[:-1]).tolist()
-    runs = _runs(batch, found, rows)
+    flag_list = np.bitwise_or.reduceat(flags, edges[:-1]).tolist()
+    runs = _runs(batch, found, rows, numbers)
     bounds, ordered = edges.tolist(), rows.tolist()
     for number, key in enumerate(keys[edges[:-1]].tolist()):
         members = ordered[bounds[number] : bounds[number + 1]]
-        mine = runs.get(key, [])
-        strange = odd_list[number] or any(run.torn for run in mine)
-        yield Group(key, members, strange, closing_list[number], mine)
+        yield Group(key, members, odd_list[number], flag_list[number], runs.get(number, []))
+
+
+def _opens(flags: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Per row but the first: a SYN that does not only repeat the row before."""
+    opening = (flags & (SYN | ACK)) == SYN
+    opens: NDArray[np.bool_] = opening[1:] & ~opening[:-1]
+    return opens
 
 
 def _edges(changes: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.flatnonzero(np.concatenate(([True], changes, [True])))
 
 
-def _carrying(found: Headers, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows that carry bytes, SYN or FIN, sorted by flow and direction; and how far each moves the sequence."""
+def _carrying(
+    found: Headers, rows: NDArray[np.int64], numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that carry bytes, SYN or FIN, sorted by session and direction; and how far each moves the sequence."""
     flags = found.tcp_flags[rows]
     moves = found.payload_end[rows] - found.payload_start[rows] + ((flags & SYN) >> 1) + (flags & FIN)
     at = np.flatnonzero(moves > 0)
-    order = np.lexsort((found.forward[rows[at]], found.key[rows[at]]))
+    order = np.lexsort((found.forward[rows[at]], numbers[at]))
     at = at[order]
     return at, moves[at]
 
 
-def _runs(batch: Batch, found: Headers, rows: NDArray[np.int64]) -> dict[int, list[Run]]:
-    at, moves = _carrying(found, rows)
+def _runs(
+    batch: Batch, found: Headers, rows: NDArray[np.int64], numbers: NDArray[np.int64]
+) -> dict[int, list[Run]]:
+    at, moves = _carrying(found, rows, numbers)
     result: dict[int, list[Run]] = {}
     if not len(at):
         return result
-    rows = rows[at]
-    keys, forward = found.key[rows], found.forward[rows]
-    bounds = _edges((keys[1:] != keys[:-1]) | (forward[1:] != forward[:-1])).tolist()
+    rows, numbers = rows[at], numbers[at]
+    forward = found.forward[rows]
+    bounds = _edges((numbers[1:] != numbers[:-1]) | (forward[1:] != forward[:-1])).tolist()
     data, starts, ends = batch.data, found.payload_start[rows].tolist(), found.payload_end[rows].tolist()
     follows = ((found.seq[rows] + moves) & MASK).tolist()
-    seq, key_list, row_list, sides = found.seq[rows].tolist(), keys.tolist(), rows.tolist(), forward.tolist()
+    seq, owners, row_list, sides = found.seq[rows].tolist(), numbers.tolist(), rows.tolist(), forward.tolist()
     breaks = _breaks(found, rows, moves, bounds)
+    flags = found.tcp_flags[rows]
+    flag_list = np.bitwise_or.reduceat(flags, bounds[:-1]).tolist()
     for number in range(len(bounds) - 1):
         low, high = bounds[number], bounds[number + 1]
         pieces = [data[a:b] for a, b in zip(starts[low:high], ends[low:high], strict=True)]
-        run = Run(sides[low], row_list[low], seq[low], follows[high - 1], pieces)
+        run = Run(sides[low], row_list[low], seq[low], follows[high - 1], flag_list[number], pieces)
         if breaks[number]:
-            _mend(run, seq[low:high], moves[low:high].tolist())
-        result.setdefault(key_list[low], []).append(run)
+            each = zip(seq[low:high], pieces, flags[low:high].tolist(), strict=True)
+            run.segments = [Segment(*values) for values in each]
+        result.setdefault(owners[low], []).append(run)
     return result
 
 
@@ -127,17 +149,3 @@ def _breaks(
     bad &= found.proto[rows] == TCP
     broken: list[bool] = np.logical_or.reduceat(bad, bounds[:-1]).tolist()
     return broken
-
-
-def _mend(run: Run, seqs: list[int], moves: list[int]) -> None:
-    """Leave out segments that only repeat bytes of this run; anything else tears it."""
-    expected, whole = seqs[0], bytearray()
-    for seq, move, piece in zip(seqs, moves, run.pieces, strict=True):
-        back = (expected - seq) & MASK
-        if back == 0:
-            whole += piece
-            expected = (expected + move) & MASK
-        elif not (move == len(piece) <= back <= len(whole) and whole.startswith(piece, len(whole) - back)):
-            run.torn = True
-            return
-    run.pieces, run.follows = [bytes(whole)], expected

@@ -1,5 +1,7 @@
 """The screen may say yes too often, never no wrongly: with it, exactly the alerts that come without it."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,9 +10,12 @@ from hypothesis import strategies as st
 from sentinel.capture.pcap import read
 from sentinel.detect.anchors import pieces
 from sentinel.detect.build import build
-from sentinel.detect.screen import CANDIDATE
+from sentinel.detect.screen import CANDIDATE, OVERLAP
 from sentinel.detect.screen_rows import RowScreen
 from sentinel.detect.settings import STOCK_VARIABLES
+from sentinel.detect.templates import template
+from sentinel.detect.verify import holds
+from sentinel.detect.view import View
 from sentinel.protocol import headers
 from sentinel.protocol.fastpath import FastParser
 from sentinel.protocol.network import NetworkParser
@@ -89,12 +94,125 @@ def test_same_alerts_with_and_without(engines, conversation, tmp_path_factory, t
 def test_quiet_traffic_is_quiet(engines):
     screen = engines().screen
     request, reply = messages("/list?page=3", "curl/8", "", b"", ("200 OK", b"fine"), "shop")
-    ends = (6, 40000, 80, 0x0A000001, 0xC0A80506)
-    assert screen.stream(ends, True, request * 20, True) == 0
-    assert screen.stream(ends, False, reply * 20, True) == 0
-    assert screen.stream(ends, True, request + request[:30], True) == 30
-    assert screen.stream(ends, True, request.replace(b"/list", b"/evil"), True) == CANDIDATE
-    assert screen.stream(ends, False, b"SSH-2.0-x\r\n", True) == CANDIDATE
+    assert ask(screen, request * 20, apps={"http"}) == 0
+    assert ask(screen, reply * 20, to_server=False, apps={"http"}) == 0
+    assert ask(screen, request + request[:30], apps={"http"}) == 30
+    assert ask(screen, request.replace(b"/list", b"/evil"), apps={"http"}) == CANDIDATE
+    assert ask(screen, b"SSH-2.0-x\r\n", to_server=False, apps={"http"}) == CANDIDATE
+    assert ask(screen, b"SSH-2.0-x\r\n", to_server=False, apps={"ssh"}) == OVERLAP
+
+
+def ask(screen, data, *, to_server=True, proto=6, apps=(), notes=None, packets=None, whole=True):
+    return screen.stream(
+        (proto, 40000, 80, 0x0A000001, 0xC0A80506), to_server, data,
+        packets=packets, whole=whole, apps=set(apps), notes=set() if notes is None else notes,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def screen(tmp_path):
+    def make(*rules):
+        (tmp_path / "x.rules").write_text(
+            "\n".join(f"{rule[:-1]} sid:{n + 1};)" for n, rule in enumerate(rules))
+        )
+        return build([tmp_path / "x.rules"], STOCK_VARIABLES).engine.screen
+
+    return make
+
+
+def test_pieces_of_a_stream_may_come_apart(screen):
+    made = screen('alert tcp any any -> any any (content:"anchor-text"; content:"ab";)')
+    assert ask(made, b"x" * 300 + b"anchor-text ab", packets=[b""]) == CANDIDATE
+    assert ask(made, b"anchor-text", packets=[b"anchor-text"]) == len(b"anchor-text")
+    assert ask(made, b"x" * 70_000 + b"anchor-text", packets=[b""]) == CANDIDATE
+    assert ask(made, b"anchor-text", whole=False) == CANDIDATE
+    assert ask(made, b"ab" * 500) == OVERLAP
+
+
+def test_rules_about_packets_are_judged_by_packet(screen):
+    made = screen('alert tcp-pkt any any -> any any (content:"one"; depth:3; content:"two";)')
+    assert ask(made, b"one two", packets=[b"one", b" two"]) == OVERLAP
+    assert ask(made, b"x one two", packets=[b"x one two"]) == OVERLAP
+    assert ask(made, b"x one two", packets=[b"x ", b"one two"]) == CANDIDATE
+    assert ask(made, b"x one two") == CANDIDATE
+
+
+def test_datagrams_are_judged_whole(screen):
+    made = screen('alert udp any any -> any any (content:"one"; depth:3; content:!"three";)')
+    for datagram, found in ((b"one", True), (b"x one", False), (b"one three", False)):
+        assert (ask(made, datagram, proto=17, packets=[datagram]) == CANDIDATE) is found
+
+
+def test_what_the_wire_does_not_show_is_parsed(screen):
+    made = screen(
+        'alert tls any any -> any any (ja3.hash; content:"e7d705a3286e19ea42f587b344ee6865";)',
+        'alert tcp any any -> any any (file.data; content:"MZ-file";)',
+    )
+    for name in ("tls", "smtp", "smb", "ftp", "nfs", "http2"):
+        assert ask(made, b"anything", apps={name}) == CANDIDATE, name
+    for name in ("ssh", "dns", "mqtt"):
+        assert ask(made, b"anything", apps={name}) == OVERLAP, name
+    assert ask(screen("alert tcp any any -> any any (app-layer-protocol:ssh;)"), b"", apps=()) == OVERLAP
+
+
+def test_rules_of_other_applications_do_not_count(screen):
+    made = screen('alert dns any any -> any any (dns.query; content:"evil";)')
+    assert ask(made, b"evil", proto=17, apps={"sip"}, packets=[b"evil"]) == 0
+    assert ask(made, b"evil", proto=17, apps={"dns"}, packets=[b"evil"]) == CANDIDATE
+
+
+def test_flow_bits_are_joined(screen):
+    made = screen(
+        'alert tcp any any -> any any (content:"opens"; flowbits:set,door; flowbits:noalert;)',
+        'alert tcp any any -> any any (content:"enters"; flowbits:isset,door|gate;)',
+        'alert tcp any any -> any any (content:"never"; flowbits:isset,unknown;)',
+        'alert tcp any any -> any any (content:"loud"; flowbits:set,noise;)',
+        'alert tcp any any -> any any (content:"follows"; flowbits:isset,noise;)',
+    )
+    for words in (b"opens opens", b"enters", b"never", b"follows"):
+        assert ask(made, words) == OVERLAP, words
+    assert ask(made, b"loud") == CANDIDATE
+    for order in ((b"opens", b"enters"), (b"enters", b"opens")):
+        notes = set()
+        assert [ask(made, words, notes=notes) for words in order] == [OVERLAP, CANDIDATE]
+
+
+@pytest.mark.parametrize(
+    ("options", "expression"),
+    [
+        ('content:"|18 03|"; depth:2; byte_test:1,<,3,2;', rb"\x18\x03[\x00\x01\x02]"),
+        ('content:"ab"; content:"cd"; distance:2; within:2;', rb"\x61\x62.{2}\x63\x64"),
+        ('content:"ab"; offset:4; depth:2; content:"c"; offset:8; depth:1;', rb"\x61\x62.{2}\x63"),
+        ('content:"ab"; content:"cdef"; distance:2; within:9;', rb"\x63\x64\x65\x66"),
+        ('content:"abc"; pcre:"/x/"; content:"d"; distance:0; within:1;', rb"\x61\x62\x63"),
+        ('content:!"abc"; dsize:5;', None),
+    ],
+)
+def test_templates(rule, options, expression):
+    found = template(rule(f"alert tcp any any -> any any ({options} sid:1;)").payload)
+    assert (found and found.expression) == expression
+
+
+CONTENTS = st.lists(
+    st.tuples(st.sampled_from([b"a", b"ab", b"ba", b"bb"]), st.sampled_from(["", "offset:1; depth:{n};", "distance:1; within:{n};", "distance:0;"])),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    CONTENTS,
+    st.sampled_from(["", "byte_test:1,>,97,3;", "byte_test:1,=,98,1,relative;"]),
+    st.text("ab", min_size=1, max_size=12),
+)
+def test_template_property(rule, contents, test, text):
+    options = "".join(
+        f'content:"{pattern.decode()}"; ' + places.format(n=len(pattern)) for pattern, places in contents
+    )
+    made = rule(f"alert udp any any -> any any ({options} {test} sid:1;)")
+    found = template(made.payload)
+    if found is not None and holds(made.payload, View(text.encode())):
+        assert re.search(found.expression, text.encode(), re.DOTALL)
 
 
 def test_rows_find_flags_and_addresses(rule, tmp_path):

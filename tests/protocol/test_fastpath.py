@@ -2,9 +2,10 @@
 
 import functools
 import operator
+import struct
 
 import pytest
-from frames import ACK, RST, SYN, Recorder, Talk, batch, ethernet, ipv4, udp
+from frames import ACK, RST, SYN, Recorder, Talk, batch, ethernet, ipv4, ipv6, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ class Words:
     """A screen that looks for one word, as detection would: it asks for enough overlap to see it across pieces."""
 
     usable = True
+    decoder_events = False
 
     def __init__(self, word=b"EVIL", flagged=0):
         self.word, self.flagged = word, flagged
@@ -25,7 +27,7 @@ class Words:
     def rows(self, headers):
         return (headers.tcp_flags == self.flagged) & (self.flagged > 0)
 
-    def stream(self, ends, to_server, data, first):
+    def stream(self, ends, to_server, data, *, packets, whole, apps, notes):
         self.scanned += len(data)
         return -1 if self.word in data else len(self.word) - 1
 
@@ -83,10 +85,16 @@ def test_only_the_flow_with_a_candidate_is_inspected(rows):
 def test_what_is_unusual_is_inspected():
     odd = {
         "gap": Talk().handshake().send(b"a").send(b"c", seq=500),
+        "hole that is not filled": Talk()
+        .handshake()
+        .send(b"a")
+        .send(b"c", seq=110)
+        .send(b"d", seq=120)
+        .close(),
         "again with other bytes": Talk().handshake().send(b"aa").send(b"bb", seq=101),
         "reset with words": Talk().handshake().answer(b"bye", flags=RST | ACK),
         "no flags": Talk().send(b"x", flags=0),
-        "second SYN": Talk().handshake().send(flags=SYN, seq=100),
+        "second SYN": Talk().handshake().send(flags=SYN, seq=77),
     }
     for name, conversation in odd.items():
         slow, fast, _ = both(conversation.frames)
@@ -175,3 +183,130 @@ def test_a_screen_that_needs_everything_gets_everything():
 def test_an_empty_batch():
     parser = FastParser(ProtocolSettings(), {}, Words(), Recorder())
     assert not list(parser.feed(batch([])))
+
+
+def pieces_of(payload, sizes, six=False, ident=7):
+    """The datagram in fragments of these many bytes, the last one as long as needed."""
+    frames, at = [], 0
+    for size in [*sizes, len(payload)]:
+        part, more = payload[at : at + size], at + size < len(payload)
+        if six:
+            head = struct.pack(">BBHI", 17, 0, at | more, ident)
+            frames.append(ethernet(ipv6(head + part, 44), 0x86DD))
+        else:
+            word = at >> 3 | 0x2000 * more
+            frames.append(ethernet(ipv4(part, 17, ident=ident, fragment=word)))
+        at += size
+        if not more:
+            break
+    return frames
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([8, 16, 24]), max_size=4),
+    st.booleans(),
+    st.integers(1, 9),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_whole_datagrams_are_inspected_and_lone_pieces_are_not(sizes, six, rows, whole, random):
+    frames = pieces_of(udp(b"word" * 12), [8, *sizes], six)
+    if not whole:
+        frames.pop(random.choice([0, -1]))
+    random.shuffle(frames)
+    frames += talk(b"one").frames
+    slow, fast, parser = both(frames, rows)
+    if whole:
+        assert fast == {key: value for key, value in slow.items() if all(p != 80 for _, p in key)}
+        assert any(port == 2000 for key in fast for _, port in key)
+    else:
+        assert not fast
+        assert parser.fragments.count
+
+
+def test_pieces_are_held_within_bounds():
+    flood = [pieces_of(udp(b"x" * 40), [8], ident=number)[0] for number in range(5000)]
+    parser = FastParser(ProtocolSettings(fragments=100), {}, Words(), Recorder())
+    for at in range(0, 5000, 50):
+        assert not list(parser.feed(batch(flood[at : at + 50], first=at + 1)))
+    assert parser.fragments.count < 200
+    assert parser.fragments.evicted > 4800
+    late = batch(flood[:1], start=10**18 + 10**12, first=6000)
+    assert not list(parser.feed(late))
+    assert parser.fragments.count == 1
+    assert parser.fragments.timed_out == 100
+
+
+def test_rules_about_decoding_see_every_piece():
+    screen = Words()
+    screen.decoder_events = True
+    slow, fast, _ = both(pieces_of(udp(b"x" * 40), [8])[:1], screen=screen)
+    assert fast == slow
+
+
+def test_a_piece_with_options_brings_the_others():
+    first, last = pieces_of(udp(b"x" * 40), [8])
+    optioned = ethernet(ipv4(last[34:], 17, options=b"\x01\x01\x01\0" * 2, ident=7, fragment=1))
+    slow, fast, _ = both([first, optioned], 1)
+    assert fast == slow
+
+
+SEGMENT = st.tuples(st.integers(0, 11), st.integers(1, 4))
+STREAM = b"good EVIL text with more words.."
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.permutations(range(8)), st.lists(SEGMENT, max_size=4), st.integers(1, 12), st.booleans())
+def test_segments_in_any_order_are_judged_as_one_stream(order, again, rows, evil):
+    """With the word the flow is inspected as without this path; without it, late and repeated segments are no reason to."""
+    stream = STREAM if evil else STREAM.replace(b"EVIL", b"evil")
+    conversation = Talk().handshake()
+    for number in order:
+        conversation.send(stream[number * 4 : number * 4 + 4], seq=101 + number * 4)
+    for start, size in again:
+        conversation.send(stream[start : start + size], seq=101 + start)
+    conversation.client += len(stream)
+    conversation.answer(b"ok").close()
+    slow, fast, _ = both(conversation.frames, rows)
+    if evil:
+        assert fast == slow
+    elif rows == 12 and all(start >= 0 for start, _ in again):
+        assert not fast
+
+
+def test_repeated_with_other_bytes_in_a_later_batch():
+    conversation = Talk().handshake().send(b"first words").answer(b"ok").send(b"second", seq=101 + 3)
+    slow, fast, _ = both(conversation.frames, 1)
+    assert fast == slow
+    conversation = Talk().handshake().send(b"first words").answer(b"ok").send(b"st wor", seq=101 + 3)
+    _, fast, _ = both(conversation.frames, 1)
+    assert not fast
+
+
+def test_sessions_on_the_same_ports_are_told_apart():
+    def later(word, isn):
+        return Talk(isn, isn + 700).handshake().send(word).answer(b"ok").close().frames
+
+    frames = later(b"one", 100) + later(b"two", 9000) + later(b"EVIL", 70_000)
+    slow, fast, _ = both(frames)
+    (key,) = slow
+    sent = [fact for fact in slow[key] if not fact[0]]
+    assert [fact for fact in fast[key] if not fact[0]] == sent[-len(sent) // 3 :]
+    repeated = later(b"one", 100) * 3
+    assert not both(repeated)[1]
+    assert not both(repeated, 5)[1]
+    other = later(b"one", 100) + later(b"two", 100)
+    slow, fast, _ = both(other, 30)
+    assert fast == slow
+    again = Talk().send(flags=SYN, seq=100).handshake().send(b"x").close()
+    assert not both(again.frames, 2)[1]
+    unclosed = Talk().handshake().send(b"one").frames + later(b"two", 9000)
+    slow, fast, _ = both(unclosed)
+    assert fast == slow
+
+
+def test_what_the_other_side_said_before_the_protocol_was_known():
+    conversation = Talk().handshake().answer(b"hello there").send(b"GET / HTTP/1.1\r\n\r\n").close()
+    slow, fast, _ = both(conversation.frames, 4)
+    assert fast == slow

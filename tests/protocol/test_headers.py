@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from sentinel.model import Packet
 from sentinel.protocol.decode import Decoder
-from sentinel.protocol.headers import decode
+from sentinel.protocol.defrag import _read_4, _read_6
+from sentinel.protocol.fragments import likeness
+from sentinel.protocol.headers import FIRST, LAST, decode
 
 FRAMES = [
     ethernet(ipv4(tcp(b"data", 1000, 80, 5, 6, 24))),
@@ -23,6 +25,8 @@ FRAMES = [
     ethernet(ipv4(tcp(b"x"), fragment=0x2000)),
     ethernet(ipv4(b"\x08\0" + b"\0" * 6, 1)),
     ethernet(ipv6(b"\x06\0" + b"\0" * 6 + tcp(b"x"), 0), 0x86DD),
+    ethernet(ipv6(b"\x2c\0" + b"\0" * 6 + b"\x11\0\0\x09" + b"ident" * 3, 0), 0x86DD),
+    ethernet(ipv6(b"\x06\0\0\x01" + b"ident" * 3, 44), 0x86DD),
     ethernet(b"\0" * 28, 0x0806),
     b"short",
 ]
@@ -44,19 +48,31 @@ def agrees(frames, link_type=1):
             assert found.payload_start[number] - start == packet.payload_start
             assert found.payload_end[number] - start == packet.payload_end
             assert found.ttl[number] == packet.data[packet.l3 + (8 if packet.version == 4 else 7)]
+        elif found.fragment[number]:
+            assert packet.fragment
+            assert (found.proto[number], found.version[number]) == (packet.proto, packet.version)
+            assert found.ttl[number] == packet.data[packet.l3 + (8 if packet.version == 4 else 7)]
+            _, start, more, _, _ = (_read_4 if packet.version == 4 else _read_6)(packet)
+            assert found.part[number] == (0 if start else FIRST) | (0 if more else LAST)
+            alike = batch([ethernet(likeness(packet), 0x0800 if packet.version == 4 else 0x86DD)])
+            if not packet.vlan:
+                assert decode(alike).key[0] == found.key[number]
         else:
             assert not any(getattr(found, name)[number] for name in FIELDS)
     return found.plain.tolist()
 
 
 def test_what_is_plain():
-    assert agrees(FRAMES) == [True] * 7 + [False] * 6
+    assert agrees(FRAMES) == [True] * 7 + [False] * 8
     assert agrees([frame[14:] for frame in FRAMES[:5]], 101) == [True] * 5
 
 
 def test_both_directions_share_a_key_and_vlans_do_not():
     found = decode(batch([FRAMES[0], FRAMES[1], FRAMES[5]]))
     assert found.key[0] == found.key[1] != found.key[2]
+    tagged = ethernet(b"\0\x05\x08\0" + FRAMES[0][14:], 0x8100)
+    assert len(set(decode(batch([FRAMES[0], tagged])).key.tolist())) == 2
+    assert len(set(decode(batch([FRAMES[0], tagged]), use_vlan=False).key.tolist())) == 1
     assert found.forward[0] != found.forward[1]
 
 

@@ -29,11 +29,12 @@ class Pattern:
     nocase: bool = False
     confirm: Callable[[bytes], bool] | None = None
 
-    def matches(self, data: bytes) -> bool:
+    def begins(self, data: bytes) -> bool:
         part = data[self.offset : self.offset + len(self.literal)]
-        if (part.lower() if self.nocase else part) != self.literal:
-            return False
-        return self.confirm is None or self.confirm(data)
+        return (part.lower() if self.nocase else part) == self.literal
+
+    def matches(self, data: bytes) -> bool:
+        return self.begins(data) and (self.confirm is None or self.confirm(data))
 
     @property
     def reach(self) -> int:
@@ -188,3 +189,29 @@ def recognise(
             return probe.protocol
         undecided = undecided or verdict is None
     return None if undecided else ""
+
+
+def _bound() -> dict[tuple[int, int], frozenset[str]]:
+    found: dict[tuple[int, int], set[str]] = {}
+    for probe in PROBES:
+        for port in probe.ports:
+            found.setdefault((probe.transport, port), set()).add(probe.protocol)
+    return {key: frozenset(names) for key, names in found.items()}
+
+
+_BOUND = _bound()
+PREFIX = max(_REACH.values())  # bytes of a direction after which `possible` says nothing new
+
+
+def possible(transport: int, ports: tuple[int, int], direction: int, data: bytes) -> set[str]:
+    """Whatever `recognise` may say about these bytes, a part of them, or (UDP) the other direction: rather too much."""
+    found = {*_BOUND.get((transport, ports[0]), ()), *_BOUND.get((transport, ports[1]), ())}
+    for side in (direction,) if transport == TCP else _BOTH:
+        first, later = _INDEX.get((transport, side), ({}, []))
+        found.update(p.protocol for p in first.get(data[0], ()) if p.begins(data))
+        found.update(p.protocol for p in later if p.begins(data))
+    if transport == TCP:
+        found.add("ftp-data")  # for all that these bytes say: another flow announces it
+    else:
+        found.update(probe.protocol for probe in PROBES if probe.any_port and probe.test(data) is not False)
+    return found
