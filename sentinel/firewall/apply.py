@@ -175,17 +175,16 @@ def _before_current(state: State) -> int:
 # --- the kernel -------------------------------------------------------------------------------------------------
 
 
-def install(state: State, compiled: Ruleset, *, whole: bool = False) -> None:
+def install(state: State, compiled: Ruleset) -> None:
     """Replace what the kernel has (live bans keep their time left and hits) and note how the kernel lists it.
 
     The caller holds the lock. The listing is trusted only when the kernel's generation says that nobody else
     committed between our transactions and the reading; else a stranger's rule would become the truth.
-    `whole` leaves nothing of a table that somebody tampered with.
     """
     for last in (*[False] * BASELINE_ATTEMPTS, True):
         generation = netlink.generation()
         now = time.time_ns()
-        placed, table, scripts = _scripts(state, compiled, now, whole=whole)
+        placed, table, scripts = _scripts(state, compiled, now)
         try:
             for script in scripts:
                 kernel.run_script(script)
@@ -206,11 +205,20 @@ def install(state: State, compiled: Ruleset, *, whole: bool = False) -> None:
     boot.note(state, nft.REMOVE + table)
 
 
-def _scripts(state: State, compiled: Ruleset, now: int, *, whole: bool) -> tuple[Ruleset, str, list[str]]:
+def rebuild(state: State, compiled: Ruleset) -> None:
+    """The installed version anew, whatever stands there now. The caller holds the lock."""
+    wanted = listing.read(str(state.checkpoint(versions.LISTING_KEY) or ""))
+    placed = names.resolved(state, compiled).placed(transaction.slot(wanted))
+    now = time.time_ns()
+    live = listing.read(kernel.listing())
+    kernel.run_script(transaction.removal(live) + nft.table(placed, now) + bans.script(state, now))
+
+
+def _scripts(state: State, compiled: Ruleset, now: int) -> tuple[Ruleset, str, list[str]]:
     """The ruleset with the names it gets, its table without bans, and the transactions that bring it in."""
     live = listing.read(kernel.listing())
     placed = names.resolved(state, compiled)
-    if whole or not transaction.can_stay(live, placed):
+    if not transaction.can_stay(live, placed):
         table = nft.table(placed, now)
         return placed, table, [transaction.removal(live) + table + bans.script(state, now)]
     placed = placed.placed(transaction.other_slot(live))

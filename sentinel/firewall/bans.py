@@ -308,6 +308,6 @@ def wanted_elements(state: State, now: int) -> dict[str, list[BanElement]]:
     return wanted
 
 
-def mend(missing: Iterable[BanElement], extra: Iterable[Network]) -> None:
-    set_elements.remove(extra)
-    set_elements.put(missing)
+def mend(missing: Iterable[BanElement], extra: Iterable[Network]) -> int:
+    """The number of transactions it took."""
+    return set_elements.remove(extra) + set_elements.put(missing)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sentinel import metrics
@@ -63,14 +63,16 @@ class Keeper:
     ledger: Ledger
     enforce: bool
     _reported: tuple[Drift, ...] = ()
-    _own: set[int] = field(default_factory=set)  # generations that are our own repairs
+    _own: range = range(0)  # generations that our last repair made
+    _repaired: tuple[tuple[str, ...], ...] = ()  # the lines of what the last repair was about
+    _unproven: bool = False  # the structure was among it, and nobody has looked at the result yet
     _cache: tuple[int, Ruleset] | None = None
 
     def check(self, burst: Burst | None = None) -> list[Drift]:
         """Compare and, when enforcing, repair. Without a burst everything is compared."""
         if burst is not None and burst.commits and not burst.overflow:
             burst.commits = [commit for commit in burst.commits if commit[0].generation not in self._own]
-            if not burst.commits:
+            if not burst.commits and not self._needs_proof():
                 return []
         started = time.monotonic()
         with versions.locked(self.state):
@@ -78,14 +80,19 @@ class Keeper:
             if version is None:
                 return []
             found = self._compare(version.number, burst)
+            self._unproven = False
             if found and self.enforce:
-                self._repair(version.number, found)
+                self._repair(version.number, found, somebody=bool(burst and burst.commits))
                 metrics.firewall_repair_seconds.observe(time.monotonic() - started)
             metrics.firewall_version.set(version.number)
             metrics.firewall_pending.set(version.standing is versions.Standing.PENDING)
         metrics.firewall_in_sync.set(not found or self.enforce)
         self._report(found, burst)
         return found
+
+    def _needs_proof(self) -> bool:
+        """Did the last repair work? Where a stranger has committed since, its own event asks, and names it."""
+        return self._unproven and netlink.generation() == self._own.stop - 1
 
     # --- comparing ------------------------------------------------------------------------------------------
 
@@ -127,26 +134,25 @@ class Keeper:
 
     # --- repair and report ----------------------------------------------------------------------------------
 
-    def _repair(self, number: int, found: list[Drift]) -> None:
+    def _repair(self, number: int, found: list[Drift], *, somebody: bool) -> None:
+        """Small where that is enough. What is found again though nobody did it again was not mended by it: then the
+        version is installed anew, and how the kernel lists it noted anew (another nft may use other words).
+        """
         before = netlink.generation()
-        if not self._mended(found):
-            apply.install(self.state, versions.ruleset(self.state, number), whole=True)
-        self._own = {before + 1} if netlink.generation() == before + 1 else set()
-
-    def _mended(self, found: list[Drift]) -> bool:
-        """By the small scripts, where all have one, and where the result is as it should be."""
-        if not all(drift.small for drift in found):
-            return False
-        script = "".join(drift.script for drift in found)
-        try:
-            if script:
-                kernel.run_script(script)
-            for drift in found:
-                bans.mend(*drift.bans)
-        except FirewallError:  # it changed again meanwhile
-            return False
-        wanted = str(self.state.checkpoint(versions.LISTING_KEY) or "")
-        return found[0].kind == "elements" or listing.read(kernel.listing()) == listing.read(wanted)
+        lines = tuple(drift.lines for drift in found)
+        compiled = versions.ruleset(self.state, number)
+        if lines == self._repaired and not somebody:
+            apply.install(self.state, compiled)
+            self._repaired, commits = (), 0
+        else:
+            commits = _mend(found) if all(drift.small for drift in found) else 0
+            if not commits:
+                apply.rebuild(self.state, compiled)
+                commits = 1
+            self._repaired = lines
+            self._unproven = any(drift.kind != "elements" for drift in found)
+        after = netlink.generation()
+        self._own = range(before + 1, after + 1) if after == before + commits else range(0)
 
     def _report(self, found: list[Drift], burst: Burst | None) -> None:
         if not self.enforce and tuple(found) == self._reported:
@@ -166,6 +172,17 @@ class Keeper:
                 changes=list(drift.lines),
                 processes=authors[:LINES_KEPT],
             )
+
+
+def _mend(found: list[Drift]) -> int:
+    """The number of transactions; 0 when it changed again meanwhile."""
+    script = "".join(drift.script for drift in found)
+    try:
+        if script:
+            kernel.run_script(script)
+        return bool(script) + sum(bans.mend(*drift.bans) for drift in found)
+    except FirewallError:
+        return 0
 
 
 def _structural(wanted: Listing, live: Listing, placed: Ruleset) -> Drift:

@@ -1,4 +1,4 @@
-"""Elements of ban sets into the kernel and out of it by netlink, all of a call in one transaction.
+"""Elements of ban sets into the kernel and out of it by netlink, a call in one transaction where it is not very large.
 
 For this one thing `nft` is too slow where an allowlist is large: before it adds an element to any set it reads all
 interval sets of the table (1.3 s with 100,000 entries, for each ban). Ban sets are hash sets of plain addresses, so
@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sentinel.errors import CapabilityError, FirewallError
 from sentinel.firewall.netlink import (
@@ -38,29 +38,40 @@ NESTED = 1 << 15
 TABLE_NAME, SET_NAME, ELEMENTS = 1, 2, 3  # NFTA_SET_ELEM_LIST_
 LIST_ELEMENT, KEY, VALUE, TIMEOUT, EXPIRATION = 1, 1, 1, 4, 5
 KEY_BYTES = {4: 4, 6: 16}
+AT_ONCE = 256  # elements of a transaction: a batch must fit into the socket's buffer
+Message: TypeAlias = tuple[int, int, bytes]  # nf_tables message type, flags, attributes
 
 
-def put(elements: Iterable[BanElement]) -> None:
-    """Add, delete, add: the first makes the delete safe, the delete lets a longer time take the place of a shorter."""
-    messages: list[tuple[int, int, bytes]] = []
-    for one in elements:
-        bare = _element(one.set_name, one.family, one.network)
-        timed = _element(one.set_name, one.family, one.network, one.total, one.left)
-        messages += [
-            (NEW_ELEMENT, NLM_F_CREATE, bare),
-            (DELETE_ELEMENT, 0, bare),
-            (NEW_ELEMENT, NLM_F_CREATE, timed),
-        ]
-    _commit(messages)
+def put(elements: Iterable[BanElement]) -> int:
+    """Add, delete, add: the first makes the delete safe, the delete lets a longer time take the place of a shorter.
+
+    The number of transactions.
+    """
+    return _commit_all(_renewal(one) for one in elements)
 
 
-def remove(pieces: Iterable[Network]) -> None:
-    """Elements that are gone already are no error."""
-    messages: list[tuple[int, int, bytes]] = []
-    for piece in pieces:
-        bare = _element(ban_set(piece.family, piece.length), piece.family, piece.first)
-        messages += [(NEW_ELEMENT, NLM_F_CREATE, bare), (DELETE_ELEMENT, 0, bare)]
-    _commit(messages)
+def remove(pieces: Iterable[Network]) -> int:
+    """Elements that are gone already are no error. The number of transactions."""
+    return _commit_all(_removal(piece) for piece in pieces)
+
+
+def _renewal(one: BanElement) -> list[Message]:
+    bare = _element(one.set_name, one.family, one.network)
+    timed = _element(one.set_name, one.family, one.network, one.total, one.left)
+    return [(NEW_ELEMENT, NLM_F_CREATE, bare), (DELETE_ELEMENT, 0, bare), (NEW_ELEMENT, NLM_F_CREATE, timed)]
+
+
+def _removal(piece: Network) -> list[Message]:
+    bare = _element(ban_set(piece.family, piece.length), piece.family, piece.first)
+    return [(NEW_ELEMENT, NLM_F_CREATE, bare), (DELETE_ELEMENT, 0, bare)]
+
+
+def _commit_all(changes: Iterable[list[Message]]) -> int:
+    waiting = list(changes)
+    starts = range(0, len(waiting), AT_ONCE)
+    for start in starts:
+        _commit([message for change in waiting[start : start + AT_ONCE] for message in change])
+    return len(starts)
 
 
 def _element(set_name: str, family: int, network: int, total: int = 0, left: int = 0) -> bytes:
@@ -85,7 +96,7 @@ def _message(kind: int, flags: int, sequence: int, family: int, resource: int, b
     return head + struct.pack(">BBH", family, 0, resource) + body
 
 
-def _commit(messages: list[tuple[int, int, bytes]]) -> None:
+def _commit(messages: list[Message]) -> None:
     """The kernel applies a batch whole or not at all. Only the last message asks for an answer: errors come unasked,
     and a hundred answers would overflow the socket.
     """

@@ -86,7 +86,7 @@ def test_outlives_a_new_table_with_time_and_hits(applied, state, ledger, whole):
     row = "delete element inet sentinel ban_4_32 { 203.0.113.7 }\nadd element inet sentinel ban_4_32 { 203.0.113.7 counter packets 5 bytes 300 timeout 1000s expires 999s }\n"
     kernel.run_script(row)  # the kernel counted five packets
     if whole:
-        apply.install(state, versions.ruleset(state, 1), whole=True)
+        apply.rebuild(state, versions.ruleset(state, 1))
     else:
         applied("inbound: [{allow: tcp/443}]\n")
     [element] = kernel.elements("ban_4_32")

@@ -88,6 +88,44 @@ def test_own_changes_are_no_drift(guarded, state, ledger, policy_file):
     assert entries(ledger) == []
 
 
+def test_another_way_of_listing_is_no_endless_repair(guarded, state, ledger):
+    """After an upgrade of nft the same table may be listed in other words."""
+    noted = str(state.checkpoint(apply.versions.LISTING_KEY))
+    state.save_checkpoint(apply.versions.LISTING_KEY, noted.replace("counter accept", "counter  accept"))
+    keeper = drift.Keeper(state, ledger, enforce=True)
+    found = [len(keeper.check()) for _ in range(4)]
+    assert found == [1, 1, 0, 0]
+
+
+def test_the_same_change_twice_is_mended_twice(guarded, state, ledger):
+    keeper = drift.Keeper(state, ledger, enforce=True)
+    right = firewall_trials.snapshot()
+    for _ in range(3):
+        firewall_lab.nft("insert rule inet sentinel inbound accept")
+        keeper.check(guarded.read())
+        assert firewall_trials.snapshot() == right
+        keeper.check(guarded.read())
+    assert len(entries(ledger)) == 3
+
+
+def test_many_lost_bans_come_back(guarded, state, ledger):
+    """More than one netlink batch holds."""
+    now = time.time_ns()
+    rows = [(f"203.0.{i // 250}.{i % 250}", now, now + 10**13) for i in range(1_500)]
+    with state.write() as connection:
+        connection.executemany(
+            "INSERT INTO ban (address, added, expires, reason, rule_id, level) VALUES (?, ?, ?, '', '', 0)",
+            rows,
+        )
+    keeper = drift.Keeper(state, ledger, enforce=True)
+    keeper.check()
+    assert len(kernel.elements("ban_4_32")) == 1_500
+    firewall_lab.nft("flush set inet sentinel ban_4_32")
+    keeper.check(guarded.read())
+    assert len(kernel.elements("ban_4_32")) == 1_500
+    assert keeper.check() == []
+
+
 def test_events_name_the_process(guarded):
     subprocess.run(
         [
