@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sentinel.durations import seconds
+
 ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -20,7 +22,6 @@ ALIASES = {
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12)}
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _PART = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?")
 
 
@@ -31,17 +32,6 @@ class Cron:
     day: str
     month: str
     weekday: str  # names
-
-
-def seconds(value: object) -> float:
-    """`90`, `90s`, `15m`, `6h`, `1d12h` -> seconds."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhdwy])", value.strip())
-        if parts and "".join(number + unit for number, unit in parts) == value.replace(" ", ""):
-            return sum(float(number) * UNIT_SECONDS[unit] for number, unit in parts)
-    raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 6h or 1d12h")
 
 
 def parse(expression: str) -> Cron | float:

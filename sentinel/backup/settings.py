@@ -15,7 +15,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
-from sentinel.backup.cron import parse, seconds
+from sentinel.backup.cron import parse
+from sentinel.durations import seconds
 from sentinel.errors import InvalidInputError, Problem
 from sentinel.yamlfile import Settings
 

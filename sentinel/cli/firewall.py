@@ -84,8 +84,8 @@ def apply(
     dry_run: bool = typer.Option(False, "--dry-run", help="Only plan."),
 ) -> None:
     """Apply the policy with a rollback armed first; it fires unless `confirm` follows in time."""
+    from sentinel.durations import seconds
     from sentinel.firewall import apply as applying
-    from sentinel.firewall.settings import parse_duration
 
     if confirm not in {"", "probe"}:
         raise UsageError("--confirm knows one word: probe")
@@ -93,7 +93,7 @@ def apply(
         plan(config, policy, state_directory, as_json=False)
         return
     try:
-        seconds = parse_duration(timeout) if timeout else _settings(config).confirm_seconds
+        wait = seconds(timeout) if timeout else _settings(config).confirm_seconds
     except ValueError as error:
         raise UsageError(str(error)) from None
     version = applying.apply(
@@ -102,7 +102,7 @@ def apply(
         _ledger(config, state_directory),
         author=_author(),
         reason=reason,
-        confirm_seconds=seconds,
+        confirm_seconds=wait,
         confirm=applying.Confirm.PROBE if confirm else applying.Confirm.WAIT,
         force=force,
         resolver=_settings(config).resolver,
@@ -110,7 +110,7 @@ def apply(
     if confirm:
         print(f"version {version.number} applied and confirmed by its probes")
     else:
-        print(f"version {version.number} applied; it is rolled back in {seconds:g} s unless confirmed:")
+        print(f"version {version.number} applied; it is rolled back in {wait:g} s unless confirmed:")
         print("  sentinel firewall confirm")
 
 
@@ -266,22 +266,22 @@ def ban(
 
 
 def _ban_seconds(duration: str, until: str) -> float | None:
-    from sentinel.firewall.settings import parse_duration
+    from sentinel.durations import seconds
 
     if duration and until:
         raise UsageError("--for and --until exclude each other")
-    seconds: float | None = None
+    length: float | None = None
     try:
         if until:
             moment = datetime.fromisoformat(until)
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+            length = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
         elif duration:
-            seconds = parse_duration(duration)
+            length = seconds(duration)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if seconds is not None and seconds <= 0:
+    if length is not None and length <= 0:
         raise UsageError("a ban must end in the future")
-    return seconds
+    return length
 
 
 @app.command()

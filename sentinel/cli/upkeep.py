@@ -134,9 +134,9 @@ def pause(
     config: Path = CONFIG,
 ) -> None:
     """Start no job and no drill for a while; what is due meanwhile starts at the end."""
-    from sentinel.backup.cron import seconds
     from sentinel.backup.pauses import order
     from sentinel.cli.repositories import load
+    from sentinel.durations import seconds
     from sentinel.errors import UsageError
     from sentinel.ledger import Ledger
     from sentinel.state import State

@@ -1,32 +1,17 @@
-"""What sentinel.yml may say about the firewall: `firewall:` and the bans under `response:`.
-
-Durations are seconds or words such as `90s`, `15m`, `1h`, `7d`.
-"""
+"""What sentinel.yml may say about the firewall: `firewall:` and the bans under `response:`."""
 
 from __future__ import annotations
 
 import enum
-import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from sentinel.durations import seconds
 from sentinel.yamlfile import Settings
 
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-
-
-def parse_duration(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(value).strip())
-    if not found:
-        raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 1h or 7d")
-    return float(found[1]) * UNIT_SECONDS[found[2] or "s"]
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 
 
 class FirewallSettings(Settings):
