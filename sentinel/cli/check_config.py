@@ -79,6 +79,19 @@ def _logs(config: Config, path: str) -> Iterator[Problem]:
 
     if config.logs is not None:
         yield from check_log_rules(config.logs.rules, config.logs.placeholders)
+        yield from _formats(config, path)
+
+
+def _formats(config: Config, path: str) -> Iterator[Problem]:
+    from sentinel.errors import UnknownLogFormatError
+    from sentinel.protocol.logs.parser import AUTO, reader
+
+    for file in config.logs.files if config.logs is not None else []:
+        try:
+            if file.format != AUTO:
+                reader(file.format)
+        except UnknownLogFormatError as error:
+            yield Problem(path, 0, f"logs.files: {file.path}: {error}")
 
 
 def _firewall(config: Config, path: str) -> Iterator[Problem]:

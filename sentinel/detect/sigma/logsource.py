@@ -1,7 +1,9 @@
 """Which lines a rule's `logsource` means: a table from log formats to Sigma's category, product and service.
 
-A format whose lines come from many daemons (syslog, the journal) has its service per row, read from process.name.
-Formats that are not in the table still serve rules for any log (`category: authentication`, `category: any`).
+A format whose lines come from many programs (syslog, the journal, JSON of anything) has its service per row, read from
+process.name, and rules for web servers see those of its rows that are requests (HAProxy logs through syslog).
+Formats that are not in the table still serve rules for any log (`category: authentication`, `category: any`). A format
+string in place of a name is a web server's.
 """
 
 from __future__ import annotations
@@ -21,22 +23,37 @@ EVERYWHERE = {"authentication", "any"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a format is in Sigma's words. `daemons`: the service is per row."""
+    """What a format is in Sigma's words. `daemons`: the service is per row. `mixed`: requests among other lines."""
 
     categories: frozenset[str] = frozenset()
     products: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
     daemons: bool = False
+    mixed: bool = False
 
 
-def _source(categories: str = "", products: str = "", services: str = "", *, daemons: bool = False) -> Source:
+def _source(
+    categories: str = "",
+    products: str = "",
+    services: str = "",
+    *,
+    daemons: bool = False,
+    mixed: bool = False,
+) -> Source:
     return Source(
-        frozenset(categories.split()), frozenset(products.split()), frozenset(services.split()), daemons
+        frozenset(categories.split()),
+        frozenset(products.split()),
+        frozenset(services.split()),
+        daemons,
+        mixed,
     )
 
 
 _SYSLOG = _source(
-    "application database", "linux sql python django nodejs jvm ruby_on_rails spring velocity", daemons=True
+    "application database webserver",
+    "linux sql python django nodejs jvm ruby_on_rails spring velocity haproxy nginx apache",
+    daemons=True,
+    mixed=True,
 )
 SOURCES: dict[str, Source] = {
     "nginx-access": _source("webserver", "nginx linux", "nginx"),
@@ -52,10 +69,14 @@ SOURCES: dict[str, Source] = {
     "traefik-json": _source("webserver", "traefik linux"),
     "haproxy": _source("webserver", "haproxy linux"),
     "envoy": _source("webserver", "envoy linux"),
-    "iis": _source("webserver", "windows", "iis"),
-    "w3c": _source("webserver", "windows", "iis"),
+    "envoy-json": _source("webserver", "envoy linux"),
+    "apache-json": _source("webserver", "apache linux", "apache"),
+    "apache-common": _source("webserver", "apache linux", "apache"),
+    "nginx-ingress": _source("webserver", "nginx linux", "nginx"),
+    "caddy-clf": _source("webserver", "caddy linux"),
+    "iis-w3c": _source("webserver", "windows", "iis"),
+    "k8s-audit": _source("application", "kubernetes", "audit"),
     "squid": _source("proxy webserver", "squid linux"),
-    "kubernetes-audit": _source("application", "kubernetes", "audit"),
     "auditd": _source("", "linux", "auditd"),
     "postgresql": _source("database application", "postgresql linux sql"),
     "mysql": _source("database application", "mysql linux sql"),
@@ -70,9 +91,10 @@ SOURCES: dict[str, Source] = {
 }
 # Web servers by another name: same columns, so the same rules.
 ACCESS_LIKE = {"aws-alb", "fastly", "litespeed", "nginx-proxy-manager", "npmplus", "zoraxy", "upsun", "bunkerweb", "caddy-waf",
-               "lighttpd-access", "cloudfront", "openresty"}  # fmt: skip
+               "lighttpd-access", "couchdb", "gcp-json", "cloudflare"}  # fmt: skip
 _ACCESS = _source("webserver", "linux")
-_OTHER = _source("application", "linux")
+_OTHER = _source("application webserver", "linux", mixed=True)
+TEMPLATE_MARKS = ("$", "%", "(?")  # of log_format, LogFormat and named groups: no format's name has one
 # A Sigma service that names several daemons.
 DAEMONS = {
     "auth": "sshd sudo su login systemd-logind passwd useradd usermod groupadd polkitd pkexec gdm lightdm dropbear cron",
@@ -80,12 +102,16 @@ DAEMONS = {
     "sshd": "sshd sshd-session sshd-auth",
 }
 ANY_DAEMON = {"syslog", ""}
+REQUESTS = {"webserver", "proxy"}
 
 
 def source_of(kind: str) -> Source:
     found = SOURCES.get(kind)
     if found is None:
-        found = _ACCESS if kind in ACCESS_LIKE or kind.endswith("-access") else _OTHER
+        access = (
+            kind in ACCESS_LIKE or kind.endswith("-access") or any(mark in kind for mark in TEMPLATE_MARKS)
+        )
+        found = _ACCESS if access else _OTHER
     return found
 
 
@@ -100,8 +126,11 @@ def serves(wanted: LogSource, kind: str) -> bool:
 
 
 def rows_of(wanted: LogSource, view: View, rows: Rows) -> Mask | None:
-    """Of these rows, those of the service; None: all."""
-    if wanted.service in ANY_DAEMON or not source_of(view.columns.kind).daemons:
+    """Of these rows, those of the service, or those that are requests; None: all."""
+    source = source_of(view.columns.kind)
+    if source.mixed and wanted.category in REQUESTS:
+        return _having("url.original", view, rows)
+    if wanted.service in ANY_DAEMON or not source.daemons:
         return None
     names = set(DAEMONS.get(wanted.service, wanted.service).encode().split())
     values = view.raw("process.name")
@@ -111,3 +140,11 @@ def rows_of(wanted: LogSource, view: View, rows: Rows) -> Mask | None:
     return np.fromiter(
         (name is not None and name.split(b"/", 1)[0].lower() in names for name in found), np.bool_, len(rows)
     )
+
+
+def _having(name: str, view: View, rows: Rows) -> Mask:
+    values = view.raw(name)
+    if values is None:
+        return np.zeros(len(rows), np.bool_)
+    found = values.having(rows)
+    return np.ones(len(rows), np.bool_) if found is None else found

@@ -25,6 +25,15 @@ SHAPES: tuple[tuple[str, tuple[re.Pattern[bytes], ...]], ...] = (
     ("caddy-json", (re.compile(rb'\{.*"http\.log\.access'),)),
     ("traefik-json", (re.compile(rb'\{.*"RequestMethod"'),)),
     ("suricata-eve", (re.compile(rb'\{.*"event_type"'),)),
+    ("mongodb-json", (re.compile(rb'\{"t":\{"\$date"'),)),
+    (
+        "envoy-json",
+        (
+            re.compile(
+                rb'\{.*"(?:downstream_remote_address|downstream_direct_remote_address|upstream_cluster)"'
+            ),
+        ),
+    ),
     ("nginx-json", (re.compile(rb'\{.*"(?:request_uri|request_method|http_user_agent|status)"'),)),
     ("json", (re.compile(rb"\s*\{.*\}\s*"),)),
     ("aws-alb", access.TEXT["aws-alb"][:1]),
@@ -36,6 +45,24 @@ SHAPES: tuple[tuple[str, tuple[re.Pattern[bytes], ...]], ...] = (
     ("envoy", access.TEXT["envoy"]),
     ("nginx-error", (re.compile(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: "),)),
     ("apache-error", (re.compile(rb"\[\w{3} \w{3} +\d+ [\d:.]+ \d{4}\] \["),)),
+    ("vsftpd", (re.compile(rb"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} \[pid \d+\] "),)),
+    (
+        "postgresql",
+        (
+            re.compile(
+                rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [\w+:/-]+ .{0,200}?(?:LOG|FATAL|ERROR|PANIC|WARNING|NOTICE|DETAIL|HINT|STATEMENT|CONTEXT|DEBUG\d?|INFO):  "
+            ),
+        ),
+    ),
+    (
+        "mysql",
+        (
+            re.compile(
+                rb"\d{4}-\d\d-\d\d(?:T| {1,2})\d{1,2}:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)? +(?:0x)?[0-9a-f]+ \[(?:Note|Warning|ERROR|System)\] "
+            ),
+        ),
+    ),
+    ("redis", (re.compile(rb"\d+:[XCSM] \d{1,2} \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d+ [.*#-] "),)),
     ("syslog-rfc5424", (re.compile(rb"<\d{1,3}>1 \S+ \S+ \S+ "),)),
     ("syslog-iso", (re.compile(rb"(?:<\d+>)?\d{4}-\d\d-\d\dT\S+ [\w.:-]+ [\w./()-]+(?:\[\d+\])?: "),)),
     (

@@ -263,6 +263,7 @@ OTHER = _phrases(
     (rb".*?\] (?P<user>\S+) \S+ " + ADDRESS + rb" global miniserv\.pl \"failed\"", "login-failed", FAIL),
     (rb".*?\bLogin (?:disabled|failed|failure|excessive login failures|SYSTEM BREAK-IN ATTEMPT)\b.*? user=(?P<user>\S*) .*?host=\S*\s?\[" + ADDRESS + rb"\]", "login-failed", FAIL),
     (rb".*?\bUser (?P<user>\S+) doesn't exist\. Attempt from IP address " + ADDRESS, "login-failed", FAIL),
+    (rb".*?Possible SECURITY ATTACK detected\..*Connection from " + ADDRESS + rb":(?P<port>\d+) aborted", "protocol-error", b""),
     (rb".*?hacking attempt detected '" + ADDRESS + rb"'", "login-failed", FAIL),
     (rb".*?\bAUTHERR - \[?" + ADDRESS, "login-failed", FAIL),
     (rb".*?successful auth for user '(?P<user>.*?)(?:@\w+)?'", "logged-in", GOOD),

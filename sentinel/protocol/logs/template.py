@@ -1,8 +1,10 @@
-"""A log's own format: nginx's `log_format` string or Apache's `LogFormat` string, as it stands in the configuration.
+r"""A log's own format: nginx's `log_format` string or Apache's `LogFormat` string, as it stands in the configuration.
 
 In: the string, such as `$remote_addr [$time_local] "$request" $status rt=$request_time` or `%h %t "%r" %>s`. Out: a
 reader that gives ECS names to what it knows; any other variable is a field under its own name. A string of JSON
 (`escape=json '{"ip":"$remote_addr"}'`) is read as JSON with those names. Each variable takes as little as fits.
+A regular expression with named groups is a format too: `(?<address>\S+) (?<time>\S+) (?<request>.*)`. The groups of
+`access.ECS` and `time` have their ECS names; any other is a field of its own (`__` stands for a dot).
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ CONFIGURED = re.compile(r"\s*(?:log_format\s+\w+|LogFormat)\s+(.*?)(?:\s+\w+)?;?
 ESCAPE = re.compile(r"\s*escape=\w+\s*")
 QUOTED_PIECE = re.compile(r"'((?:[^'\\]|\\.)*)'")
 LONGEST = 8192
+GROUP = re.compile(r"\(\?P?<([A-Za-z_]\w*)>")
 
 
 def is_template(text: str) -> bool:
@@ -60,6 +63,8 @@ def is_template(text: str) -> bool:
 
 def reader(text: str) -> Reader:
     """Raises UnknownLogFormatError for a string that names no variable."""
+    if GROUP.search(text):
+        return _named_groups(text)
     body = _body(text)
     if not is_template(body) or len(body) > LONGEST:
         raise UnknownLogFormatError(f"{text!r} is neither a log format's name nor a format string")
@@ -73,6 +78,32 @@ def reader(text: str) -> Reader:
         return records([_row(pattern.fullmatch(line), names, clock) for line in lines])
 
     return read
+
+
+def _named_groups(text: str) -> Reader:
+    try:
+        pattern = re.compile(GROUP.sub(r"(?P<\1>", text).encode(), re.DOTALL)
+    except re.error as error:
+        raise UnknownLogFormatError(f"{text!r}: {error}") from None
+    names = [_group_name(name) for name in sorted(pattern.groupindex, key=pattern.groupindex.__getitem__)]
+    numbers = sorted(pattern.groupindex.values())
+
+    def read(lines: Lines, clock: Clock) -> Records:
+        rows: list[tuple[Record | None, int]] = []
+        for line in lines:
+            found = pattern.search(line)
+            if found is None:
+                rows.append((None, NO_TIME))
+            else:
+                values = (found[number] or b"" for number in numbers)
+                rows.append(_finish(zip(names, values, strict=True), clock))
+        return records(rows)
+
+    return read
+
+
+def _group_name(name: str) -> str:
+    return TIME if name == "time" else access.ECS.get(name, name.replace("__", "."))
 
 
 def _body(text: str) -> str:

@@ -15,7 +15,12 @@ from sentinel.trial import columns_of
     ("source", "kind", "wanted"),
     [
         (LogSource("webserver"), "nginx-access", True),
-        (LogSource("webserver"), "syslog", False),
+        (LogSource("webserver"), "syslog", True),
+        (LogSource("webserver"), "nginx-error", False),
+        (LogSource("webserver"), "iis-w3c", True),
+        (LogSource("webserver", service="iis"), "iis-w3c", True),
+        (LogSource("webserver"), '$remote_addr "$request" $status', True),
+        (LogSource("webserver"), r"(?<address>\S+) (?<request>.*)", True),
         (LogSource("webserver", service="apache"), "nginx-access", False),
         (LogSource(product="linux", service="sshd"), "syslog", True),
         (LogSource(product="linux", service="auditd"), "auditd", True),
@@ -49,3 +54,18 @@ def test_a_service_of_syslog_is_chosen_per_line():
         True,
     ]
     assert rows_of(LogSource(product="linux"), view, rows) is None
+
+
+def test_of_mixed_lines_the_requests_are_a_web_servers():
+    lines = [
+        (
+            "Mar  2 10:00:00 lb haproxy[12]: 198.51.100.7:4711 [02/Mar/2026:10:00:00.123] https~ shop/web1 0/0/1/2/3 200 5 - - "
+            '---- 1/1/0/0/0 0/0 "GET / HTTP/1.1"'
+        ),
+        "Mar  2 10:00:00 lb sshd[811]: GET / HTTP/1.1",
+    ]
+    view = View(columns_of(lines, "syslog"))
+    assert rows_of(LogSource("webserver"), view, np.arange(2)).tolist() == [True, False]
+    assert rows_of(LogSource("webserver"), View(columns_of(lines[1:], "syslog")), np.arange(1)).tolist() == [
+        False
+    ]

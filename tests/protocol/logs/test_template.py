@@ -68,3 +68,20 @@ def test_times_of_templates(batch):
     columns = LogParser("[$time_local] $status").parse(batch(b"[02/Mar/2026:08:00:00 +0000] 200\n"))
 
     assert columns.times[0] == 1772438400 * 10**9
+
+
+def test_a_pattern_with_named_groups(read):
+    rows = read(
+        b"2026-03-02T08:00:00Z 192.0.2.7 GET /a?b=c 200 trace=77\nother\n",
+        r"^(?<time>\S+) (?P<address>\S+) (?<method>[A-Z]+) (?<target>\S+) (?<status>\d+)(?: trace=(?<trace__id>\d+))?",
+    )
+
+    assert rows[0]["source.ip"] == b"192.0.2.7"
+    assert (rows[0]["http.request.method"], rows[0]["url.original"]) == (b"GET", b"/a?b=c")
+    assert rows[0]["trace.id"] == b"77"
+    assert rows[1] is None or rows[1] == {}
+
+
+def test_a_pattern_that_is_none():
+    with pytest.raises(UnknownLogFormatError, match="unterminated"):
+        LogParser("(?<address>[")
