@@ -161,6 +161,7 @@ class Firewall:
     """The policy, its drift watch, and the responder: the parts that need CAP_NET_ADMIN share one process."""
 
     def __init__(self, context: Context) -> None:
+        from sentinel.firewall import names
         from sentinel.firewall.bans import Bans
         from sentinel.firewall.component import FirewallComponent
         from sentinel.respond import responder
@@ -169,7 +170,9 @@ class Firewall:
         assert config.firewall is not None
         bans = Bans(context.state, context.ledger, config.response.bans)
         self.keeper = FirewallComponent(config.firewall, context.state, context.ledger)
-        self.responder = responder.build(config, context.state, context.ledger, bans.add)
+        self.responder = responder.build(
+            config, context.state, context.ledger, bans.add, names.dns(config.firewall.resolver)
+        )
 
     def run(self, stop: threading.Event) -> None:
         """The keeper here, the responder in a thread; when one of them fails both end, and supervision starts anew."""

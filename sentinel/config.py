@@ -26,6 +26,7 @@ from sentinel.protocol.derive.settings import DeriveSettings
 from sentinel.protocol.settings import ProtocolSettings
 from sentinel.yamlfile import Settings
 
+DNS_NAME = re.compile(r"(?=.{4,253}$)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)+[a-z][a-z0-9-]{1,62}", re.IGNORECASE)
 DEFAULT_PATH = Path("/etc/sentinel/sentinel.yml")
 
 
@@ -54,7 +55,9 @@ class BlastSettings(Settings):
 
 
 class ResponseSettings(Settings):
-    """`response:` from alerts to bans. Alerts below `minimum_level` never ban; `never_ban` adds to the policy's."""
+    """`response:` from alerts to bans. Alerts below `minimum_level` never ban; `never_ban` (addresses, networks,
+    DNS names) adds to the policy's.
+    """
 
     bans: BanSettings = BanSettings()
     minimum_level: Literal["low", "medium", "high", "critical"] = "high"
@@ -63,12 +66,13 @@ class ResponseSettings(Settings):
 
     @field_validator("never_ban")
     @classmethod
-    def _networks(cls, value: list[str]) -> list[str]:
+    def _networks_or_names(cls, value: list[str]) -> list[str]:
         for text in value:
             try:
                 ipaddress.ip_network(text, strict=False)
             except ValueError:
-                raise ValueError(f"{text!r} is no address or network") from None
+                if not DNS_NAME.fullmatch(text):
+                    raise ValueError(f"{text!r} is no address, network or DNS name") from None
         return value
 
 

@@ -23,11 +23,13 @@ def preview(
     """Every alert that asks for a ban or is spared one, and why. Nothing is banned."""
     from sentinel.cli.listing import print_json, print_table
     from sentinel.config import DEFAULT_PATH, load
+    from sentinel.firewall import names
     from sentinel.respond.responder import Outcome, build
     from sentinel.state import State
 
     settings = load(config or DEFAULT_PATH)
-    responder = build(settings, State(settings.state), None, ban=lambda *_: None)
+    resolver = settings.firewall.resolver if settings.firewall is not None else ""
+    responder = build(settings, State(settings.state), None, ban=lambda *_: None, resolve=names.dns(resolver))
     paths = journals or sorted(settings.journals.glob("*.jsonl"))
     decisions = list(responder.preview(paths))
     shown = [one for one in decisions if one.outcome in {Outcome.ASKED, Outcome.SPARED}]

@@ -20,6 +20,7 @@ from sentinel.addresses import Address, OwnAddresses
 from sentinel.capture.logfile import read_file
 from sentinel.capture.settings import LogFile
 from sentinel.capture.tail import Tail
+from sentinel.respond.never import NeverBan
 
 if TYPE_CHECKING:
     import threading
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 
     from sentinel.config import Config, ResponseSettings
     from sentinel.ledger import Ledger
-    from sentinel.model import Batch
+    from sentinel.model import Batch, Columns
     from sentinel.respond.blast import BlastRadius, Seen
+    from sentinel.respond.never import Resolver
     from sentinel.state import State
 
     Ban = Callable[[str, float | None, str, str], object]
-    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
 REPEAT_SECONDS = 60  # of event time: an attack raises the same alert over and over
@@ -62,6 +63,10 @@ class Decision:
     seen: Seen | None = None
 
 
+def _no_resolver(name: str) -> tuple[list[str], int]:
+    raise OSError(f"{name}: no resolver")
+
+
 class Responder:
     """A component. `decide` has no effect but memory, which makes the dry run the same code."""
 
@@ -77,7 +82,9 @@ class Responder:
         blast: BlastRadius | None = None,
         ledger: Ledger | None = None,
         own: Container[Address] | None = None,
+        resolve: Resolver = _no_resolver,
     ) -> None:
+        self._resolve = resolve
         self._journals = list(journals)
         self._state = state
         self._ban = ban
@@ -92,7 +99,7 @@ class Responder:
 
     def reload(self, settings: ResponseSettings) -> None:
         self._minimum = LEVELS.index(settings.minimum_level)
-        self._never = [ipaddress.ip_network(text, strict=False) for text in settings.never_ban]
+        self._never = NeverBan(settings.never_ban, self._resolve)
 
     def status(self) -> dict[str, Any]:
         return {outcome.value: count for outcome, count in self._counts.items()}
@@ -134,12 +141,7 @@ class Responder:
             return decision(Outcome.NO_ADDRESS)
         ip = getattr(ip, "ipv4_mapped", None) or ip
         address = str(ip)
-        if (
-            ip.is_loopback
-            or ip.is_unspecified
-            or ip in self._own
-            or any(ip in network for network in self._never)
-        ):
+        if ip.is_loopback or ip.is_unspecified or ip in self._own or self._never.covers(ip):
             return decision(Outcome.NEVER)
         if self._is_repeated(address, rule_id, _seconds(timestamp)):
             return decision(Outcome.REPEATED)
@@ -194,10 +196,21 @@ def _seconds(timestamp: str) -> float:
         return 0.0
 
 
-def build(config: Config, state: State, ledger: Ledger | None, ban: Ban) -> Responder:
+def build(
+    config: Config, state: State, ledger: Ledger | None, ban: Ban, resolve: Resolver = _no_resolver
+) -> Responder:
     """The responder of a configuration, over the journals of both detection planes."""
     from sentinel.respond.blast import BlastRadius
 
     logs = config.logs.files if config.logs is not None else []
-    blast = BlastRadius(config.response.blast_radius, logs)
-    return Responder(config.response, config.alert_journals, state, ban, blast=blast, ledger=ledger)
+    blast = BlastRadius(config.response.blast_radius, logs, _attach(config))
+    return Responder(
+        config.response, config.alert_journals, state, ban, blast=blast, ledger=ledger, resolve=resolve
+    )
+
+
+def _attach(config: Config) -> Callable[[Columns], Columns]:
+    """Derived fields by the site's own shop vocabulary: what is an order differs from shop to shop."""
+    from sentinel.protocol.derive.attach import Derivation
+
+    return Derivation.of(config.logs).attach if config.logs is not None else lambda columns: columns

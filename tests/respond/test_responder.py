@@ -79,7 +79,7 @@ def test_a_never_ban_entry_that_is_no_network_is_an_error_with_its_line():
     with pytest.raises(InvalidInputError) as caught:
         parse("minimum_level: high\nnever_ban:\n  - 10.0.0.0/8\n  - office\n", ResponseSettings, "s.yml")
 
-    assert "'office' is no address or network" in str(caught.value)
+    assert "'office' is no address, network or DNS name" in str(caught.value)
 
 
 def shop_log(path, address, sessions, orders=0, status=200):
