@@ -144,6 +144,11 @@ log_quiet_limit = Gauge(
     ("file",),
 )
 log_quiet = Gauge("sentinel_log_quiet", "1 while a log is silent for longer than is usual for it.", ("file",))
+log_rules_blind = Gauge(
+    "sentinel_log_rules_blind",
+    "Rules that cannot match on a log: a field they need never occurs in it.",
+    ("file",),
+)
 
 correlation_evictions = Counter(
     "sentinel_correlation_evictions_total", "Groups dropped from full correlation tables."

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from sentinel.config import LogsSettings
     from sentinel.detect.costs import Cost
     from sentinel.detect.settings import DetectSettings
+    from sentinel.detect.sigma.blind import FieldWatch
     from sentinel.detect.sigma.engine import LogEngine
-    from sentinel.model import Batch
+    from sentinel.model import Batch, Columns
     from sentinel.outputs import Journal
     from sentinel.protocol.derive.attach import Derivation
     from sentinel.state import State
 
+MOST_NAMED = 10  # rules named in one alert about a field that never occurs
 LIVENESS_SECONDS = 10.0  # how often silence is measured; the shortest silence that counts is minutes
 
 
@@ -164,7 +166,8 @@ class _LogPlan:
 class LogWatch:
     """Followed logs -> alerts in the log journal, every line evaluated once and every alert written once.
 
-    A log that goes quiet, and a format that stops fitting, are alerts like any other.
+    A log that goes quiet, a format that stops fitting, and a field that rules need and that never occurs, are alerts
+    like any other.
     """
 
     name = "logs"
@@ -253,7 +256,7 @@ class LogWatch:
 
 
 class _Log:
-    """One followed log: its parser and whether its format still fits."""
+    """One followed log: its parser, whether its format still fits, whether it has the fields that rules ask for."""
 
     def __init__(self, file: LogFile) -> None:
         from sentinel.protocol.logs.clock import zone_of
@@ -262,17 +265,34 @@ class _Log:
 
         self._parser = LogParser(file.format, zone=zone_of(file.timezone))
         self._health = FormatHealth()
+        self._fields: FieldWatch | None = None
 
     def read(self, plan: _LogPlan, batch: Batch) -> list[Alert]:
         columns = self._parser.parse(batch)
         broken = self._health.observe(columns)
         alerts = plan.engine.scan(plan.derivation.attach(columns))
+        alerts += self._blind(plan, columns)
         if columns.parsed is not None and not columns.parsed.all():
             metrics.log_lines_unparsed.inc(int((~columns.parsed).sum()), file=batch.source)
         if broken:
             text = f"most lines no longer fit the format {columns.kind}"
             alerts.append(_own_alert("sentinel-log-format", text, batch.source))
         return alerts
+
+    def _blind(self, plan: _LogPlan, columns: Columns) -> list[Alert]:
+        from sentinel.detect.sigma.blind import FieldWatch
+
+        if self._fields is None:
+            self._fields = FieldWatch.of(plan.engine.screen(columns.kind).rules, columns.kind)
+        if not self._fields.observe(columns):
+            return []
+        blind = self._fields.blind
+        metrics.log_rules_blind.set(len(blind), file=columns.source)
+        if not blind:
+            return []
+        names = sorted({name for missing in blind.values() for name in missing})
+        text = f"{len(blind)} rules cannot match, since {', '.join(names)} never occurs: {', '.join(sorted(blind)[:MOST_NAMED])}"
+        return [_own_alert("sentinel-log-blind", text, columns.source)]
 
 
 def _own_alert(rule_id: str, text: str, source: str) -> Alert:

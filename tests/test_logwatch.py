@@ -132,3 +132,17 @@ def test_a_log_that_goes_quiet_is_an_alert(plane, monkeypatch):
     plane.until(plane.alerts)
 
     assert plane.alerts()[0]["alert"]["rule_id"] == "sentinel-log-quiet"
+
+
+def test_a_field_that_never_occurs_is_an_alert(plane, monkeypatch):
+    monkeypatch.setattr("sentinel.detect.sigma.blind.LINES", 10)
+    settings = plane.settings("first")
+    rule = plane.folder / "first.yml"
+    rule.write_text(rule.read_text().replace("cs-uri-query", "cs-cookie"))
+    plane.start(settings)
+    plane.write(LINE.format("fine") * 20)
+    plane.until(plane.alerts)
+
+    (alert,) = plane.alerts()
+    assert alert["alert"]["rule_id"] == "sentinel-log-blind"
+    assert "1 rules cannot match, since cs-cookie never occurs: first" in alert["alert"]["signature"]
