@@ -2,11 +2,13 @@
 
 In: rule files and lines or logs. Out: problems, counts. The same parser, derivation and engine as live.
 Example lines may be whole lines of a format or, shorter, `request` ("GET /x?y") and `requests` ("POST /x 401", one
-request a line, a second apart).
+request a line, a second apart; `STATUS/BYTES` where the size matters). A line `12 x LINE` stands for twelve, `{n}` in it
+for the number of each, `{nn}` for its last two digits.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from sentinel.model import Columns
     from sentinel.protocol.derive.attach import Derivation
 
-REQUEST = '198.51.100.7 - - [02/Mar/2026:10:{minute:02d}:{second:02d} +0000] "{request} HTTP/1.1" {status} 512 "-" "Mozilla/5.0 (X11; Linux x86_64)"'
+REQUEST = '198.51.100.7 - - [02/Mar/2026:10:{minute:02d}:{second:02d} +0000] "{request} HTTP/1.1" {status} {size} "-" "Mozilla/5.0 (X11; Linux x86_64)"'
+
+
+REPEATED = re.compile(r"\s*(\d{1,4}) x (.*)")
 
 
 def batch_of(lines: Iterable[str], source: str = "example") -> Batch:
@@ -45,16 +50,28 @@ def columns_of(lines: Iterable[str], log_format: str, derivation: Derivation | N
 
 def _lines(example: str, log_format: str) -> tuple[list[str], str]:
     """Lines of a real format for one example."""
-    texts = example.rstrip("\n").split("\n")
+    texts = [line for text in example.rstrip("\n").split("\n") for line in _repeated(text)]
     if log_format == "request":
-        return [REQUEST.format(minute=0, second=0, request=texts[0], status=200)], "nginx-access"
-    if log_format == "requests":
-        pairs = [text.strip().rpartition(" ") for text in texts]
-        return [
-            REQUEST.format(minute=number // 60, second=number % 60, request=request, status=status)
-            for number, (request, _, status) in enumerate(pairs)
-        ], "nginx-access"
-    return texts, log_format
+        texts = [f"{texts[0]} 200"]
+    elif log_format != "requests":
+        return texts, log_format
+    return [_request(number, text) for number, text in enumerate(texts)], "nginx-access"
+
+
+def _repeated(text: str) -> Iterator[str]:
+    found = REPEATED.fullmatch(text)
+    if found is None:
+        yield text
+        return
+    for number in range(int(found[1])):
+        yield found[2].replace("{n}", str(number)).replace("{nn}", f"{number % 60:02d}")
+
+
+def _request(number: int, text: str) -> str:
+    request, _, answer = text.strip().rpartition(" ")
+    status, _, size = answer.partition("/")
+    minute, second = divmod(number, 60)
+    return REQUEST.format(minute=minute, second=second, request=request, status=status, size=size or 512)
 
 
 def examples(paths: Iterable[Path]) -> tuple[int, list[Problem]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentinel import trial
+from sentinel.detect.sigma.read import read
 
 RULES = Path(__file__).parents[1] / "rules" / "logs"
 RULE = """
@@ -24,7 +25,17 @@ tests:
 def test_shipped_rules_agree_with_their_examples():
     tried, problems = trial.examples([RULES])
     assert problems == []
-    assert tried > 150
+    assert tried > 350
+
+
+def test_every_shipped_rule_has_lines_that_raise_it_and_lines_that_do_not():
+    loaded = read([RULES])
+    without = [
+        heading.title
+        for heading in (*loaded.rules, *loaded.correlations)
+        if not ((own := loaded.examples.get(heading.id)) and own.match and own.miss)
+    ]
+    assert without == []
 
 
 def test_an_example_that_disagrees_is_named_with_its_place(tmp_path):
@@ -47,3 +58,15 @@ def test_backtest_counts_what_a_rule_would_have_raised(tmp_path):
     assert len(result.addresses["Basket emptied"]) == 5
     assert result.first["Basket emptied"] == f"{log}:2"
     assert result.last["Basket emptied"] == f"{log}:10"
+
+
+def test_lines_of_examples_are_repeated_and_numbered():
+    lines, log_format = trial._lines("2 x GET /p?{n}&{nn} 200/77\nGET /q 404", "requests")
+    assert log_format == "nginx-access"
+    assert [line.split('"')[1] for line in lines] == [
+        "GET /p?0&00 HTTP/1.1",
+        "GET /p?1&01 HTTP/1.1",
+        "GET /q HTTP/1.1",
+    ]
+    assert [line.split('"')[2].split() for line in lines] == [["200", "77"], ["200", "77"], ["404", "512"]]
+    assert trial._lines("3 x a{n}", "syslog")[0] == ["a0", "a1", "a2"]
