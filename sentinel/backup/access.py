@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 from typing import IO, TYPE_CHECKING, Any
 
 from sentinel.backup import history
@@ -81,6 +82,10 @@ def job_snapshots(repository: Repository, job: str) -> list[Snapshot]:
 
 
 def job_snapshot(repository: Repository, job: str, name: str = "latest") -> Snapshot:
+    """The latest is this host's own, as long as it has one: another host may have a job of this name, with other data."""
+    host = socket.gethostname()
+    if name == "latest" and any(snapshot.hostname == host for snapshot in job_snapshots(repository, job)):
+        return find_snapshot(repository, name, tags=(tag_of(job),), hostname=host)
     return find_snapshot(repository, name, tags=(tag_of(job),))
 
 

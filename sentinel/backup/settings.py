@@ -106,11 +106,19 @@ class BandwidthSettings(Settings):
     download_bytes_per_second: int | None = Field(default=None, ge=1024)
 
 
-class UpkeepSettings(Settings):
-    """A repository's own schedule: `check` reads `percentage` of the data each time, `prune` removes what is unused."""
+class CheckSettings(Settings):
+    """Structure each time, and `percentage` of the data: ceil(100 / percentage) days in a row read all of it."""
 
     schedule: Schedule
     percentage: float = Field(default=10.0, gt=0, le=100)
+
+
+class PruneSettings(Settings):
+    """`max_unused` per cent of waste may stay before packs are rewritten; `max_repack_bytes` 0 is no limit for one run."""
+
+    schedule: Schedule
+    max_unused: float = Field(default=5.0, ge=0, le=100)
+    max_repack_bytes: int = Field(default=0, ge=0)
 
 
 class RepositorySettings(Secret):
@@ -127,8 +135,8 @@ class RepositorySettings(Secret):
     object_lock: ObjectLockSettings | None = None
     bandwidth: BandwidthSettings = BandwidthSettings()
     compression: Annotated[str, Field(pattern="^(auto|max|off)$")] = "auto"
-    check: UpkeepSettings | None = None
-    prune: UpkeepSettings | None = None
+    check: CheckSettings | None = None
+    prune: PruneSettings | None = None
 
     @model_validator(mode="after")
     def _needs_password(self) -> Self:

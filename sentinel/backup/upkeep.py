@@ -52,8 +52,10 @@ def publish_checks(state: State, repositories: Iterable[str]) -> None:
 def prune_repository(settings: RepositorySettings, name: str, ledger: Ledger) -> None:
     from sentinel.backup.prune import PruneOptions, prune
 
+    assert settings.prune is not None
+    options = PruneOptions(settings.prune.max_unused, settings.prune.max_repack_bytes)
     with access.open_repository(settings) as repository:
-        report = prune(repository, PruneOptions(), retry_lock_seconds=RETRY_LOCK_SECONDS)
+        report = prune(repository, options, retry_lock_seconds=RETRY_LOCK_SECONDS)
     ledger.append("backup.prune", name, bytes_freed=report.bytes_freed)
 
 

@@ -313,7 +313,7 @@ def _take_once(
 
 
 def _find(repository: Any, snapshot: str, job: str) -> Snapshot:
-    from sentinel.backup.access import tag_of
+    from sentinel.backup.access import job_snapshot
     from sentinel.backup.repo.snapshots import find_snapshot
 
-    return find_snapshot(repository, snapshot, tags=(tag_of(job),) if job else ())
+    return job_snapshot(repository, job, snapshot) if job else find_snapshot(repository, snapshot)

@@ -15,6 +15,7 @@ from sentinel.backup.access import create_repository
 from sentinel.backup.component import BackupComponent
 from sentinel.backup.pauses import order, paused_until
 from sentinel.backup.repo.snapshots import list_snapshots
+from sentinel.backup.retention import forget
 from sentinel.backup.store.store import Kind
 from sentinel.errors import SentinelError
 from sentinel.playbook.runner import Runner
@@ -141,11 +142,20 @@ def test_an_ordered_pause(bench) -> None:
 
 
 def test_check_and_prune_on_schedule(bench, running) -> None:
-    bench.run()
-    bench.configure(repository={"check": {"schedule": "every 2s"}, "prune": {"schedule": "every 2s"}})
+    first, _ = bench.run(), bench.run()
+    with bench.repository() as repository:
+        forget(repository, [first.snapshot])
+    limits = {"max_unused": 0, "max_repack_bytes": 1_000_000}
+    bench.configure(
+        repository={"check": {"schedule": "every 2s"}, "prune": {"schedule": "every 2s", **limits}}
+    )
     running(component(bench))
     until(lambda: {"backup.check", "backup.prune"} <= {entry.action for entry in bench.ledger.entries()})
     assert bench.state.checkpoint("backup/checked/main")["problems"] == 0
+    freed = [
+        entry.detail["bytes_freed"] for entry in bench.ledger.entries() if entry.action == "backup.prune"
+    ]
+    assert freed[0] > 0
 
 
 @pytest.mark.service

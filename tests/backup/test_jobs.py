@@ -149,6 +149,10 @@ def test_each_host_has_a_history_of_its_own(bench, monkeypatch) -> None:
         monkeypatch.setattr("socket.gethostname", lambda host=host: host)
         bench.run()
     assert sorted(snapshot.hostname for snapshot in snapshots(bench)) == ["web-1", "web-2"]
+    with bench.repository() as repository:
+        for host, latest in (("web-1", "web-1"), ("web-2", "web-2"), ("bare", "web-1")):
+            monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+            assert access.job_snapshot(repository, "shop").hostname == latest
 
 
 def test_no_keep_forgets_nothing(bench) -> None:
