@@ -101,11 +101,11 @@ def test_a_lock_that_could_not_be_refreshed_stops_the_work(memory_repository, mo
 def test_restic_honours_ours_and_we_its(local_repository, restic):
     place = local_repository.store.location
     with locked(local_repository, exclusive=True):
-        done = restic("snapshots", repository=place, check=1)
+        done = restic("snapshots", repository=place, check=(1, 11))
         assert b"already locked exclusively" in done.stderr
     restic("snapshots", repository=place)
     foreign(local_repository)
-    assert b"already locked" in restic("snapshots", repository=place, check=1).stderr
+    assert b"already locked" in restic("snapshots", repository=place, check=(1, 11)).stderr
 
 
 def test_waiting_for_a_lock(memory_repository, monkeypatch):

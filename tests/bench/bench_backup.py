@@ -3,7 +3,8 @@
     python tests/bench/bench_backup.py [--files 100000] [--megabytes 2100] [--where] [--keep TREE] [--folder FOLDER]
 
 Each step is a process of its own for both; wall time, CPU time and peak memory come from the kernel (wait4). The tree
-is read once before, so both work from the page cache. A ratio above 1 means that Sentinel was faster.
+is read once before, so both work from the page cache; restic has its local cache, which its first backup fills (we have
+none). Short steps run in turns and the fastest of each counts. A ratio above 1 means that Sentinel was faster.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 
 PASSWORD = "bench"
 GOALS = {"first backup": 1.0, "second backup": 2.0, "restore": 1.0, "check": 1.0, "check data": 1.0}
+TURNS = {"second backup": 5, "check": 5}
 LARGEST_RSS_MB = 500
 SIZE_TOLERANCE = 0.05
 
@@ -168,12 +170,14 @@ def size_of(folder):
 def compare(folder, source, where):
     env = {**os.environ, "RESTIC_PASSWORD": PASSWORD, "RESTIC_CACHE_DIR": str(folder / "cache")}
     results = {}
+    print(subprocess.run(["restic", "version"], capture_output=True, text=True, check=True).stdout, end="")
     for step in ("init", *GOALS):
         row = {}
-        for name, command in (("restic", theirs), ("sentinel", ours)):
+        for name, command in (("restic", theirs), ("sentinel", ours)) * TURNS.get(step, 1):
             target = folder / f"restored-{name}"
             os.sync()
-            row[name] = measure(command(step, folder / name, source, target), env)
+            found = measure(command(step, folder / name, source, target), env)
+            row[name] = min(found, row.get(name, found), key=lambda each: each["seconds"])
             if step == "restore":
                 shutil.rmtree(target)
         if step in GOALS:
