@@ -7,14 +7,16 @@ import sys
 
 from sentinel.errors import SentinelError
 
+DAEMON = "--daemon"  # what `sentinel run` becomes: FILE LEVEL WORKER [COMPONENT...]
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def main() -> None:
-    from sentinel.cli import command
-
     try:
-        command()(prog_name="sentinel")
+        if sys.argv[1:2] == [DAEMON]:
+            _daemon(*sys.argv[2:])
+        else:
+            _command_line()
     except SentinelError as error:
         print(f"{error}" if error.exit_code == 2 else f"sentinel: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -31,6 +33,21 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _command_line() -> None:
+    from sentinel.cli import command
+
+    command()(prog_name="sentinel")
+
+
+def _daemon(config: str, level: str, worker: str, *components: str) -> None:
+    from pathlib import Path
+
+    from sentinel import daemon, logline
+
+    logline.to_stderr(level)
+    daemon.run(list(components), Path(config), int(worker))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import typer
@@ -21,10 +23,11 @@ def run(
 
     SIGHUP reloads (builds everything new, then swaps), SIGTERM drains and stops. Logs go to stderr.
     """
-    from sentinel import daemon, logline
+    from sentinel.__main__ import DAEMON
     from sentinel.errors import UsageError
 
     if log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise UsageError(f"--log-level {log_level}: expected DEBUG, INFO, WARNING or ERROR")
-    logline.to_stderr(log_level.upper())
-    daemon.run(components or [], config, worker)
+    # a process that runs for months keeps no command line in memory: the same process starts anew without one
+    program = [sys.executable, "-m", "sentinel", DAEMON, str(config), log_level.upper(), str(worker)]
+    os.execv(sys.executable, [*program, *(components or [])])  # noqa: S606 - argv list, no shell

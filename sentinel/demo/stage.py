@@ -139,7 +139,7 @@ class Stage:
         ]
         return self.lab.shop.start(argv, self.folder / "shop.log")
 
-    def start_sentinel(self) -> None:
+    def start_sentinel(self) -> process.Child:
         """`sentinel run`, all components; returns when it says READY as it would to systemd."""
         address = self.folder / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
@@ -155,7 +155,7 @@ class Stage:
             while time.monotonic() < deadline and child.poll() is None:
                 try:
                     if b"READY=1" in link.recv(4096):
-                        return
+                        return child
                 except TimeoutError:
                     continue
         tail = (self.folder / "sentinel.log").read_text().splitlines()[-5:]
