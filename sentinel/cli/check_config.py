@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,12 @@ HAS = typer.Option(
 )
 
 
-def check_config(config: Path = CONFIG, component: str = COMPONENT, has: str = HAS) -> None:
+def check_config(
+    config: Path = CONFIG,
+    component: str = COMPONENT,
+    has: str = HAS,
+    as_json: bool = typer.Option(False, "--json"),
+) -> None:
     """Check the configuration and the rules, policy, playbooks and files it names.
 
     Prints every problem as path:line: what is wrong. Exit code 2 when there is one. Nothing that runs is disturbed.
@@ -33,6 +40,11 @@ def check_config(config: Path = CONFIG, component: str = COMPONENT, has: str = H
     if component and component not in CHECKS:
         raise UsageError(f"no component {component!r}; there are: {', '.join(CHECKS)}")
     problems = list(_problems(config, component))
+    if as_json:
+        print(json.dumps([asdict(problem) for problem in problems]))
+        if problems:
+            raise typer.Exit(InvalidInputError.exit_code)
+        return
     if problems:
         raise InvalidInputError(problems)
     print(f"{config}: no problems; components: {', '.join(_sections(config)) or 'none'}")
@@ -59,7 +71,11 @@ def _problems(path: Path, component: str) -> Iterator[Problem]:
     """All of them at once; a mistake in one part hides no mistake in another."""
     from sentinel import config as configuration
 
-    loaded = configuration.load(path)
+    try:
+        loaded = configuration.load(path)
+    except InvalidInputError as error:
+        yield from error.problems
+        return
     for check in CHECKS.values() if not component else [CHECKS[component]]:
         try:
             yield from check(loaded, str(path))

@@ -110,6 +110,9 @@ def run(
     request = _request(name, "sandbox" if sandbox else "real", job, values)
     if dry_run:
         plan = runner.dry(request)
+        if as_json:
+            print_json({"playbook": plan.playbook.model_dump(mode="json"), "values": dict(plan.values)})
+            return
         typer.echo(render(plan.playbook, plan.values, sandbox=sandbox), nl=False)
         return
     if not resume:
@@ -128,11 +131,14 @@ def run(
 
 
 @app.command()
-def facts() -> None:
+def facts(as_json: bool = AS_JSON) -> None:
     """What a playbook may write as {name} without declaring it."""
-    from sentinel.cli.listing import print_table
+    from sentinel.cli.listing import print_json, print_table
     from sentinel.playbook.facts import FACTS
 
+    if as_json:
+        print_json(FACTS)
+        return
     print_table(("fact", "meaning"), list(FACTS.items()))
 
 

@@ -76,14 +76,20 @@ def _alive(pid: int) -> bool:
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from sentinel.cli.listing import print_table
 
-    colours = {"running": "green", "stopped": "yellow"}
-    table = Table("component", "state", "pid", "reported", "figures")
+    cells = []
     for row in rows:
-        colour = colours.get(row["state"], "red")
         age = f"{row['age_seconds']:.0f} s ago" if row["age_seconds"] is not None else ""
-        figures = ", ".join(f"{key} {value}" for key, value in row["detail"].items())
-        table.add_row(row["component"], f"[{colour}]{row['state']}[/]", str(row["pid"] or ""), age, figures)
-    Console().print(table)
+        figures = ", ".join(f"{key} {_figure(value)}" for key, value in row["detail"].items())
+        cells.append((row["component"], row["state"], row["pid"] or "", age, figures))
+    print_table(("component", "state", "pid", "reported", "figures"), cells)
+
+
+def _figure(value: Any) -> str:
+    """`{'shop': {'last': 'ok'}}` as `shop last ok`: this is read by people; --json has it as it is."""
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_figure(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return " ".join(map(_figure, value)) or "none"
+    return {None: "never", True: "yes", False: "no"}.get(value, str(value))

@@ -13,7 +13,7 @@ def problems(tmp_path):
         path = tmp_path / "sentinel.yml"
         path.write_text(yaml.safe_dump({"state_directory": str(tmp_path), **sections}))
         try:
-            check_config(path, component="", has="")
+            check_config(path, component="", has="", as_json=False)
         except InvalidInputError as error:
             return [str(problem) for problem in error.problems]
         return []
