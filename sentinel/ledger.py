@@ -2,14 +2,16 @@
 
 One JSON object a line. `hash` is the SHA-256 of the line's canonical form without `hash` itself, and `previous`
 is the hash of the line before (64 zeros for the first), so that an edit, a removal or a reordering breaks the
-chain from there on. Cutting whole lines off the end leaves a valid chain: that is why head and sequence number
-are exported as metrics, which Prometheus keeps off the host. Secrets never enter (`detail` is the caller's duty).
+chain from there on. Cutting whole lines off the end leaves a valid chain: `ledger.head` beside it names the newest
+record, so that `verify` sees the cut. Who can rewrite both files is seen off the host only: head and sequence number
+are exported as metrics, which Prometheus keeps. Secrets never enter (`detail` is the caller's duty).
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import time
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "ledger.jsonl"
+HEAD_FILE_NAME = (
+    "ledger.head"  # fixed width, rewritten in place after the record is on disk: never ahead of it
+)
 GENESIS = "0" * 64
 
 
@@ -56,6 +61,7 @@ class Verdict:
 class Ledger:
     def __init__(self, directory: Path, *, actor: str = "sentinel") -> None:
         self.path = directory / FILE_NAME
+        self.head_path = directory / HEAD_FILE_NAME
         self.actor = actor
 
     def append(self, action: str, subject: str, **detail: Any) -> Entry:
@@ -79,6 +85,7 @@ class Ledger:
             file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+            self._note_head(record["sequence"], record["hash"])
         return Entry(**record)
 
     def entries(self) -> Iterator[Entry]:
@@ -100,16 +107,38 @@ class Ledger:
             return _last_entry(file, mend=False)
 
     def verify(self) -> Verdict:
+        noted, noted_hash = self._noted_head()  # before the walk: records may come while we read
         head, count = GENESIS, 0
-        if not self.path.exists():
-            return Verdict(0, head)
-        with self.path.open("rb") as file:
+        with self.path.open("rb") if self.path.exists() else io.BytesIO() as file:
             for count, line in enumerate(file, 1):
                 reason = _fault(_parse(line), count, head)
                 if reason:
                     return Verdict(count - 1, head, count, reason)
                 head = json.loads(line)["hash"]
+                if count == noted and head != noted_hash:
+                    return Verdict(count - 1, head, count, f"is not the record that {HEAD_FILE_NAME} names")
+        if count < noted:
+            return Verdict(count, head, count + 1, f"records up to {noted} are missing: cut off the end")
+        if noted == 0 and count > 1:  # one record: interrupted before the very first note
+            return Verdict(count, head, count, f"{HEAD_FILE_NAME} is missing or damaged")
         return Verdict(count, head)
+
+    def _note_head(self, sequence: int, digest: str) -> None:
+        fresh = not self.head_path.exists()
+        descriptor = os.open(self.head_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            os.pwrite(descriptor, f"{sequence:020} {digest}\n".encode(), 0)
+        finally:
+            os.close(descriptor)
+        if fresh:
+            ownership.follow(self.head_path)
+
+    def _noted_head(self) -> tuple[int, str]:
+        try:
+            sequence, digest = self.head_path.read_text(encoding="ascii").split()
+            return int(sequence), digest
+        except (OSError, ValueError):
+            return 0, ""
 
 
 def _fault(entry: Entry | None, number: int, head: str) -> str:

@@ -45,8 +45,8 @@ def show(
 def verify(config: Path = CONFIG, as_json: bool = typer.Option(False, "--json")) -> None:
     """Check the whole chain; name the first bad record. Exit code 1 when there is one.
 
-    Records cut off the end cannot be seen from the file alone: compare the head and the sequence number with the
-    metrics sentinel_ledger_sequence and sentinel_ledger_head that Prometheus keeps.
+    Somebody who could rewrite the whole file and ledger.head beside it is seen off the host only: compare with
+    the metrics sentinel_ledger_sequence and sentinel_ledger_head that Prometheus keeps.
     """
     ledger = _ledger(config)
     verdict = ledger.verify()
