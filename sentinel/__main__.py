@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from sentinel import DAEMON
 from sentinel.errors import SentinelError
 
-DAEMON = "--daemon"  # what `sentinel run` becomes: FILE LEVEL WORKER [COMPONENT...]
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 

@@ -23,7 +23,7 @@ def run(
 
     SIGHUP reloads (builds everything new, then swaps), SIGTERM drains and stops. Logs go to stderr.
     """
-    from sentinel.__main__ import DAEMON
+    from sentinel import DAEMON
     from sentinel.errors import UsageError
 
     if log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
