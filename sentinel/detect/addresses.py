@@ -128,7 +128,7 @@ def _resolve(text: str, variables: Mapping[str, str], version: int, depth: int) 
     if text.startswith("!"):
         if text[1:].strip() == "any":
             raise ValueError("!any matches nothing")
-        return subtract(everything, _resolve(text[1:], variables, version, depth + 1))
+        return _all_but(everything, _resolve(text[1:], variables, version, depth + 1))
     if text.startswith("$"):
         name = text[1:]
         if name not in variables:
@@ -138,7 +138,6 @@ def _resolve(text: str, variables: Mapping[str, str], version: int, depth: int) 
         return _single(text, version)
     wanted: list[tuple[int, int]] = []
     holes: list[tuple[int, int]] = []
-    positive = False
     for member in split_list(text):
         if not member:
             raise ValueError(f"empty member in {text}")
@@ -146,9 +145,13 @@ def _resolve(text: str, variables: Mapping[str, str], version: int, depth: int) 
         if inner.startswith("!"):
             holes += _resolve(inner[1:], variables, version, depth + 1)
         else:
-            positive = True
             wanted += _resolve(inner, variables, version, depth + 1)
-    return subtract(union(wanted) if positive else everything, union(holes))
+    return subtract(union(wanted), union(holes)) if wanted else _all_but(everything, union(holes))
+
+
+def _all_but(everything: Ranges, holes: Ranges) -> Ranges:
+    """What is not among IPv4 addresses is an IPv4 address: as in Suricata, !10.0.0.0/8 says nothing about IPv6."""
+    return subtract(everything, holes) if holes else ()
 
 
 def _expanded(member: str, variables: Mapping[str, str]) -> str:

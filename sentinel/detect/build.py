@@ -91,6 +91,25 @@ def filters_of(
     return read_filters(text, path, variables)
 
 
+def one_way(rules: list[Rule]) -> list[Rule]:
+    """A rule with <> is two rules, as in Suricata: a packet that fits both ways round alerts twice."""
+    found: list[Rule] = []
+    for rule in rules:
+        same = rule.source == rule.destination and rule.source_ports == rule.destination_ports
+        if not rule.both_ways or same:
+            found.append(rule)
+            continue
+        forth = rule._replace(both_ways=False)
+        back = forth._replace(
+            source=rule.destination,
+            source_ports=rule.destination_ports,
+            destination=rule.source,
+            destination_ports=rule.source_ports,
+        )
+        found += [forth, back]
+    return found
+
+
 def build(
     paths: Iterable[str | Path],
     base_variables: Mapping[str, str],
@@ -132,6 +151,7 @@ def _build(  # noqa: PLR0917 - as `build`
     for problem in [*(failure.problem() for failure in loaded.failed), *problems]:
         log.warning("%s", problem)
     metrics.rules_loaded.set(len(rules), plane="network")
+    rules = one_way(rules)
     metrics.rules_failed.set(len(loaded.failed), plane="network")
     engine = Engine(
         rules,

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from sentinel.model import Packet
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+_OPENING, _UNUSUAL = 0x07, 0xE0  # SYN, FIN, RST; URG, ECE, CWR
 
 
 def _flags(packet: Packet, memory: Memory, modifier: str, wanted: int, kept: int) -> bool:
     if packet.proto != TCP or not packet.l4 or packet.pseudo:
+        return False
+    # Suricata looks at a rule about such flags only for packets that have one of them, be the rule negated.
+    if wanted & _OPENING and not packet.tcp_flags & _OPENING:
+        return False
+    if wanted & _UNUSUAL and not packet.tcp_flags & _UNUSUAL:
         return False
     flags = packet.tcp_flags & kept
     if not wanted and flags:
@@ -172,7 +178,7 @@ def _event(packet: Packet, memory: Memory, name: str) -> bool:
 
 
 def _flow(packet: Packet, memory: Memory, *states: str) -> bool:
-    return all(_FLOW_STATES[state](packet) for state in states)
+    return packet.flow is not None and all(_FLOW_STATES[state](packet) for state in states)
 
 
 _FLOW_STATES: dict[str, Callable[[Packet], bool]] = {
@@ -197,11 +203,11 @@ def _age(packet: Packet, memory: Memory, wanted: Comparison) -> bool:
 
 def _application(packet: Packet, memory: Memory, name: str, negated: bool) -> bool:
     """Until recognition is over nothing is certain, so neither form holds."""
-    flow = packet.flow
-    if flow is None or not flow.app_proto:
+    found = packet.flow.app_protos[packet.direction] if packet.flow is not None else ""
+    if not found:
         return False
     names = {"http": {"http", "http2"}, "http1": {"http"}}.get(name, {name})
-    return (flow.app_proto in names) is not negated
+    return (found in names) is not negated
 
 
 def _rpc(

@@ -35,12 +35,14 @@ PAYLOAD = "payload"
 DEFAULT_SEVERITY = 3  # of rules without priority and classtype
 
 # Packet conditions that leave a rule "IP only": judged once per flow and direction.
-_IP_ONLY_CHECKS = {"flowbits", "hostbits", "xbits", "iprep"}
+_IP_ONLY_CHECKS = {"flowbits", "hostbits", "xbits", "iprep", "ip_proto", "l3_proto"}
 _PACKET_ONLY_CHECKS = {
     "tcp.flags", "tcp.seq", "tcp.ack", "tcp.window", "ttl", "id", "tos", "fragbits", "fragoffset", "ipopts", "itype",
     "icode", "icmp_id", "dsize", "sameip", "tcp.mss", "icmpv6.mtu", "ip_proto", "rpc", "geoip", "flow.age", "iprep",
     "app-layer-protocol",
 }  # fmt: skip
+_ANY_PROTOCOL = {"ip", "ipv4", "ip4", "ipv6", "ip6", "pkthdr"}
+_DIRECTIONS = {"to_server", "to_client", "from_server", "from_client"}
 _RELATIVE = (Content, Pcre)
 _TESTS = (ByteTest, IsDataAt)  # one after another, the second does not call for another try of a content
 
@@ -205,9 +207,16 @@ class Draft:
         stateful = bool(app_sections or self.app_checks)
         if stateful and ("no_stream" in self.flow or self._bound(sections)):
             raise ValueError("mixes keywords about one packet with keywords about an application")
+        streamed = self.header.protocol == "tcp-stream" or "only_stream" in self.flow
+        if streamed and self._bound(sections):
+            raise ValueError("mixes keywords about one packet with a stream")
+        if self.header.protocol not in _ANY_PROTOCOL and any(c.name == "ip_proto" for c in self.checks):
+            raise ValueError("ip_proto goes with protocol ip")
         if directions == (True, True) and any(s.buffer == "http.header.raw" for s in app_sections):
             raise ValueError("http.header.raw needs flow:to_server or flow:to_client")
         protocol = PROTOCOLS[self.header.protocol]
+        about_hosts = self._about_hosts(sections, applications)
+        mode = self._mode(payload, sections)
         fast = fastpattern.choose(sections, stateful=stateful)
         transport = protocol.ip_protocols
         return Rule(
@@ -232,7 +241,7 @@ class Draft:
             destination_ports=self.header.destination_ports,
             both_ways=self.header.both_ways,
             directions=directions,
-            mode=self._mode(payload, sections),
+            mode=mode,
             checks=tuple(self.checks),
             payload=payload,
             packet_parts=tuple(
@@ -242,7 +251,12 @@ class Draft:
             noalert=self.noalert,
             post=tuple(self.post),
             thresholds=tuple(self.thresholds),
-            ip_only=self._ip_only(sections, applications),
+            ip_only=about_hosts and not self.header.negated,
+            about_flow=about_hosts,
+            about_recognition=self._about_recognition(sections, applications),
+            about_packets=not stateful
+            and not about_hosts
+            and self._about_packets(payload, mode, applications),
             stateful=stateful,
             fast=fast,
             keywords=frozenset(self.keywords),
@@ -340,16 +354,35 @@ class Draft:
             )
         return tuple(parts)
 
-    def _ip_only(self, sections: list[Section], applications: frozenset[str]) -> bool:
+    def _about_hosts(self, sections: list[Section], applications: frozenset[str]) -> bool:
+        """Suricata's "IP only" and, with negated addresses, "like IP only"."""
         if sections or applications or self.app_checks or self.flow:
             return False
-        if PROTOCOLS[self.header.protocol].mode == "pkthdr":
+        return all(map(_of_hosts, [*self.checks, *self.post]))
+
+    def _about_recognition(self, sections: list[Section], applications: frozenset[str]) -> bool:
+        """Suricata's "protocol detection only": matches once, when it is known what a direction speaks."""
+        if sections or applications or self.app_checks:
             return False
-        setting = {"set", "noalert"}
-        return all(
-            check.name in _IP_ONLY_CHECKS and (check.name != "flowbits" or check.args[0] in setting)
-            for check in self.checks
-        )
+        if self.flow - _DIRECTIONS:
+            return False
+        named = [check for check in self.checks if check.name == "app-layer-protocol"]
+        others = [check for check in [*self.checks, *self.post] if check.name != "app-layer-protocol"]
+        return bool(named) and all(map(_of_hosts, others))
+
+    def _about_packets(self, payload: tuple[Match, ...], mode: str, applications: frozenset[str]) -> bool:
+        """Whether only packets that were really sent can match: not those that stand for a flow's end."""
+        if payload and mode != "packet":
+            return False
+        if any(check.name == "event" for check in self.checks):
+            return False
+        conditions = bool(self.checks or self.post or self.sections or self.flow - _DIRECTIONS)
+        return conditions or not applications
+
+
+def _of_hosts(check: Check) -> bool:
+    """A keyword that goes with rules about nothing but hosts."""
+    return check.name in _IP_ONLY_CHECKS and (check.name != "flowbits" or check.args[0] == "set")
 
 
 def _part(section: Section) -> Part:

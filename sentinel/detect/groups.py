@@ -78,10 +78,10 @@ class Groups:
                         both[direction].append(number)
         elif event is not None:
             self.events[event].append(number)
-        elif PROTOCOLS[rule.protocol].mode == "pkthdr":
-            self.header_only.append(number)
         elif rule.ip_only:
             self.ip_only.append(number)
+        elif PROTOCOLS[rule.protocol].mode == "pkthdr":
+            self.header_only.append(number)
         elif fast is not None and fast.buffer == "payload":
             for proto, entries in payload.items():
                 if rule.ip_protocols is None or proto in rule.ip_protocols:

@@ -16,7 +16,7 @@ def header_fits(rule: Rule, packet: Packet) -> bool:
         return False
     if rule.version and packet.version != rule.version:
         return False
-    if rule.directions != (True, True) and (packet.flow is None or not rule.directions[packet.direction]):
+    if not rule.directions[packet.direction]:  # a packet without a flow counts as going to a server
         return False
     return _forth(rule, packet) or (rule.both_ways and _back(rule, packet))
 

@@ -58,6 +58,22 @@ def _number(name: str) -> Callable[[Draft, str | None], None]:
     return parse
 
 
+def _plain(name: str) -> Callable[[Draft, str | None], None]:
+    """A number that cannot be negated."""
+
+    def parse(draft: Draft, value: str | None) -> None:
+        draft.checks.append(Check(name, (("=", integer(unquoted(value)), 0),)))
+
+    return parse
+
+
+def _fragoffset(draft: Draft, value: str | None) -> None:
+    wanted = comparison(unquoted(value))
+    if wanted[0] not in {"=", "<", ">"}:
+        raise ValueError("takes a number, <number or >number")
+    draft.checks.append(Check("fragoffset", (wanted,)))
+
+
 def _tos(draft: Draft, value: str | None) -> None:
     negated, text = negatable(value)
     number = int(text[1:], 16) if text.startswith("x") else integer(text)
@@ -156,10 +172,10 @@ PACKET: dict[str, Callable[[Draft, str | None], None]] = {
     "window": _number("tcp.window"),
     "tcp.mss": _compared("tcp.mss"),
     "ttl": _compared("ttl"),
-    "id": _number("id"),
+    "id": _plain("id"),
     "tos": _tos,
     "fragbits": _fragbits,
-    "fragoffset": _compared("fragoffset"),
+    "fragoffset": _fragoffset,
     "ipopts": _ipopts,
     "ip_proto": _ip_proto,
     "sameip": _sameip,

@@ -21,7 +21,9 @@ def ordered(rules: list[Rule]) -> list[Rule]:
 def _key(rule: Rule) -> tuple[int, ...]:
     return (
         _ACTIONS[rule.action],
-        *(_rank(rule, kind) for kind in ("flowbits", "flowint", "hostbits", "xbits")),
+        *(_rank(rule, kind) for kind in ("flowbits", "flowint")),
+        (2, 1, 0, 3)[_rank(rule, "xbits")],  # those that test see what earlier packets set
+        _rank(rule, "hostbits"),
         rule.severity,
     )
 

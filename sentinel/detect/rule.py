@@ -215,6 +215,9 @@ class Rule(NamedTuple):
     stateful: bool  # inspected once per transaction
     fast: FastPattern | None
     keywords: frozenset[str]
+    about_flow: bool = False  # only about hosts and protocols, so that it speaks for the flow
+    about_recognition: bool = False  # once, when it is known what a direction speaks
+    about_packets: bool = False  # never for packets that stand for the end of a flow
     bound: bool = False  # has a keyword about one packet's headers
     sets: tuple[tuple[str, str, str, str], ...] = ()  # data sets it uses: name, type, file read, file written
     # The buffer that Suricata's prefilter searches for the rule, and whether for a negated content.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sentinel.detect.addresses import addresses, ports
+from sentinel.detect.addresses import NESTING_LIMIT, addresses, ports
 from sentinel.detect.draft import Draft, Header
 from sentinel.detect.keywords import KEYWORDS
 from sentinel.detect.protocols import PROTOCOLS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentinel.detect.rule import Rule
 
 ACTIONS = ("alert", "pass", "drop", "reject", "rejectsrc", "rejectdst", "rejectboth")
+_VARIABLE = re.compile(r"\$([\w-]+)")
 _OPTION_END = re.compile(r"(?<!\\);")
 _HEADER = re.compile(r"\s*(\S+)\s+(\S+)\s+(.*)", re.DOTALL)
 
@@ -102,8 +103,16 @@ def parse_header(text: str, variables: Mapping[str, str]) -> Header:
         addresses(destination, variables),
         ports(destination_ports, variables),
         arrow == "<>",
-        "!" in source + destination,
+        negates(source, variables) or negates(destination, variables),
     )
+
+
+def negates(text: str, variables: Mapping[str, str], depth: int = 0) -> bool:
+    """Does an address group, with its variables, leave something out?"""
+    if "!" in text or depth > NESTING_LIMIT:
+        return "!" in text
+    names = _VARIABLE.findall(text)
+    return any(negates(variables.get(name, ""), variables, depth + 1) for name in names)
 
 
 def header_fields(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentinel.detect.rule import Content, Size
+from sentinel.detect.rule import Content
 from sentinel.detect.transforms import transform
 
 if TYPE_CHECKING:
@@ -33,17 +33,6 @@ def settle(section: Section) -> None:
                 raise ValueError(f"{match.pattern!r} cannot occur after {step.name}")
         if change is not None:
             section.matches[i] = match._replace(pattern=change(match))
-    _fits(section)
-
-
-def _fits(section: Section) -> None:
-    """No content longer than the exact size asked for."""
-    exact = [m.high for m in section.matches if isinstance(m, Size) and m.low == m.high and not m.negated]
-    for match in section.matches:
-        if isinstance(match, Content) and exact:
-            place = match.offset if isinstance(match.offset, int) and not match.relative else 0
-            if place + len(match.pattern) > min(exact):
-                raise ValueError(f"{match.pattern!r} does not fit into the size asked for")
 
 
 def _host(content: Content) -> bytes:
@@ -53,7 +42,7 @@ def _host(content: Content) -> bytes:
 
 
 def _method(content: Content) -> bytes:
-    if content.pattern.strip(b" \t\r\n") != content.pattern:
+    if content.pattern.strip(b" \t") != content.pattern:
         raise ValueError("a method neither begins nor ends with a blank")
     return content.pattern
 

@@ -121,6 +121,9 @@ class Decoder:
     def ip_protocol(self, packet: Packet, protocol: int, start: int, end: int) -> bool:
         decode = IP_PROTOCOLS.get((packet.version, protocol))
         if decode is None:
+            packet.payload_end = (
+                packet.payload_start
+            )  # of a protocol Suricata does not know, rules see no payload
             return False
         decode(self, packet, start, end)
         return True

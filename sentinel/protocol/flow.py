@@ -34,6 +34,10 @@ def icmp_ports(packet: Packet) -> tuple[int, int]:
     return packet.icmp_type, table.get(packet.icmp_type, 0)
 
 
+# Types that report on another conversation and never begin one (RFC 792, RFC 4443 section 2.1).
+ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(128))}
+
+
 class FlowTable:
     """At most `bound` flows; `reusable(flow, packet)` says that a SYN starts a new session on old ports."""
 
@@ -53,6 +57,8 @@ class FlowTable:
         """The packet's flow, made if it is new; None for an ICMP error about an unknown conversation."""
         if packet.embedded is not None:
             return self._find_embedded(packet)
+        if packet.icmp_type in ERRORS.get(packet.proto, ()):
+            return None
         sport, dport = packet.sport, packet.dport
         if packet.proto in {ICMP, ICMPV6}:
             sport, dport = icmp_ports(packet)

@@ -176,16 +176,9 @@ class NetworkParser:
     def _flush(self, flow: Flow) -> Iterator[Packet]:
         session: Session | None = flow.stream_state
         if flow.proto == TCP and session is not None:
-            wanted = self.streams.unfinished(session)
-            waiting = [
-                any(
-                    not done
-                    for transaction in flow.transactions
-                    for done in [transaction.inspected[direction]]
-                )
-                for direction in (0, 1)
-            ]
-            for to_server, needed in ((True, wanted[0] or waiting[0]), (False, wanted[1] or waiting[1])):
+            wanted = self.streams.unfinished(flow, session)
+            waiting = bool(flow.transactions)  # complete and inspected ones are gone
+            for to_server, needed in ((True, wanted[0] or waiting), (False, wanted[1] or waiting)):
                 if needed:
                     yield from self._pseudo(flow, session, to_server=to_server)
         self.streams.forget(flow)

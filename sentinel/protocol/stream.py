@@ -399,14 +399,18 @@ class Streams:
             self.held_bytes -= session.client.data.held_bytes + session.server.data.held_bytes
             session.flush = None
 
-    def unfinished(self, session: Session) -> tuple[bool, bool]:
+    def unfinished(self, flow: Flow, session: Session) -> tuple[bool, bool]:
         """Which directions need a last look: (to server, to client)."""
         if State.ESTABLISHED <= session.state < State.CLOSED:
             return True, True
-        return self._has_more(session, session.client), self._has_more(session, session.server)
+        sides = session.client, session.server
+        one_sided = any(side.data.edge for side in sides) and not all(side.data.edge for side in sides)
+        unknown = not flow.app_proto
+        return tuple(self._has_more(session, side, one_sided=one_sided, unknown=unknown) for side in sides)  # type: ignore[return-value]
 
-    def _has_more(self, session: Session, side: Side) -> bool:
+    def _has_more(self, session: Session, side: Side, *, one_sided: bool, unknown: bool) -> bool:
+        """A side that stayed silent, or whose protocol is not known, counts as not looked at in Suricata."""
         edge = side.data.edge
-        if not side.raw_disabled and edge > side.raw_progress:
+        if not side.raw_disabled and (edge > side.raw_progress or (one_sided and not edge)):
             return True
-        return not session.app_disabled and edge > side.app_progress
+        return not session.app_disabled and (edge > side.app_progress or (unknown and edge > 0))

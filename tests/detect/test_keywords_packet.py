@@ -27,7 +27,8 @@ def test_bad_values(rule, text):
 
 def test_values_are_read_once(rule):
     found = rule(
-        "flags:S,12; ttl:>5; icode:1<>4; tos:x10; ip_proto:>50; geoip:dst,de,FR; stream-event:3whs_syn_flood;"
+        "alert ip any any -> any any (flags:S,12; ttl:>5; icode:1<>4; tos:x10; ip_proto:>50; geoip:dst,de,FR; "
+        "stream-event:3whs_syn_flood; sid:1;)"
     )
     assert [check.args for check in found.checks] == [
         ("", 2, 0xFF & ~0xC0),

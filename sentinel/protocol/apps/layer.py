@@ -200,6 +200,7 @@ class AppLayer:
     def _one_direction(self, session: Session, direction: int) -> None:
         session.packet_events.append("applayer.applayer_detect_protocol_only_one_direction")
         session.detected[direction] = session.detected[1 - direction]
+        session.flow.app_protos[direction] = session.flow.app_protos[1 - direction]
         self._flush(session, direction)
 
     def _wrong_direction(self, session: Session) -> None:
@@ -213,6 +214,7 @@ class AppLayer:
             session.packet_events.append("applayer.applayer_no_tls_after_starttls")
         if not session.flow.app_proto:
             session.flow.app_proto = _FAILED
+            session.flow.app_protos[:] = [_FAILED, _FAILED]
 
     def expect(self, key: tuple[bytes, bytes, int], transfer: Transfer) -> None:
         """A data flow from key[0] to port key[2] of key[1] will carry `transfer`."""

@@ -5,6 +5,7 @@ and which rules only one of them would load.
 """
 
 import collections
+import ipaddress
 import json
 import logging
 import re
@@ -37,8 +38,8 @@ def write_capture(path, frames):
 
 
 def flow_key(eve):
-    ends = [(eve.get(f"{side}_ip", ""), eve.get(f"{side}_port") or 0) for side in ("src", "dest")]
-    return " ".join(sorted(f"{address}/{port}" for address, port in ends))
+    ends = [(eve.get(f"{side}_ip"), eve.get(f"{side}_port") or 0) for side in ("src", "dest")]
+    return " ".join(sorted(f"{ipaddress.ip_address(host) if host else ''}/{port}" for host, port in ends))
 
 
 def tally(events):

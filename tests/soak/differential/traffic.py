@@ -25,7 +25,7 @@ def packed(address):
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def ip(payload, proto, src, dst, ttl=64, tos=0, ident=1, fragment=0x4000, options=b""):
+def ip(payload, proto, src, dst, ttl=64, tos=0, ident=1, fragment=0x4000, ip_options=b""):
     """An IPv4 or IPv6 packet, by the form of the addresses."""
     if ":" in src:
         return (
@@ -34,11 +34,11 @@ def ip(payload, proto, src, dst, ttl=64, tos=0, ident=1, fragment=0x4000, option
             + packed(dst)
             + payload
         )
-    size = 20 + len(options)
+    size = 20 + len(ip_options)
     header = struct.pack(
         ">BBHHHBBH", 0x40 | size // 4, tos, size + len(payload), ident, fragment, ttl, proto, 0
     )
-    header += packed(src) + packed(dst) + options
+    header += packed(src) + packed(dst) + ip_options
     return header[:10] + struct.pack(">H", checksum(header)) + header[12:] + payload
 
 
