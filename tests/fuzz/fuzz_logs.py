@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sentinel.model import Batch
-from sentinel.protocol.logs.formats import FORMATS
+from sentinel.protocol.logs.formats import FORMATS, SYSLOG
 from sentinel.protocol.logs.parser import LogParser, names
 
 CASES = Path(__file__).parents[1] / "protocol" / "logs" / "test_formats.py"
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
-    rng, seeds, formats = random.Random(options.seed), lines(), sorted([*FORMATS, "auto", "iis-w3c"])
+    rng, seeds, formats = random.Random(options.seed), lines(), sorted([*FORMATS, *SYSLOG, "auto", "iis-w3c"])
     until, tried = time.monotonic() + options.seconds, 0
     while time.monotonic() < until:
         line, log_format = mutated(rng, seeds), rng.choice(formats)

@@ -129,7 +129,7 @@ def rows_of(wanted: LogSource, view: View, rows: Rows) -> Mask | None:
     """Of these rows, those of the service, or those that are requests; None: all."""
     source = source_of(view.columns.kind)
     if source.mixed and wanted.category in REQUESTS:
-        return _having("url.original", view, rows)
+        return _having("url.original", view, rows) | _having("http.response.status_code", view, rows)
     if wanted.service in ANY_DAEMON or not source.daemons:
         return None
     names = set(DAEMONS.get(wanted.service, wanted.service).encode().split())

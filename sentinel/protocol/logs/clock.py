@@ -48,6 +48,7 @@ SHAPES = tuple(
         + _ZONE,
         # 11/23/2026 08:01:02 (American), 23.11.2026 08:01:02 (European)
         rb"(?P<mo>\d\d)/(?P<d>\d\d)/(?P<y>\d{4})[\s,:-]+" + _CLOCK + rb"(?:\s(?P<ap>[AP]M))?" + _ZONE,
+        rb"(?P<mo>\d\d)/(?P<d>\d\d)/(?P<yy>\d\d)\s+" + _CLOCK,
         rb"(?P<d>\d\d)\.(?P<mo>\d\d)\.(?P<y>\d{4})[\s,:]+" + _CLOCK + _ZONE,
         # 221128 14:49:17, 130324  0:04:00 (MySQL before 5.7); 20260302-08:00:00, 20260302T080000Z is rare
         rb"(?P<yy>\d\d)(?P<mo>\d\d)(?P<d>\d\d)\s+" + _CLOCK,

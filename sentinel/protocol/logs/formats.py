@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sentinel.protocol.logs import combined, generic, jsonlog, logfmt, syslog
+from sentinel.protocol.logs import combined, generic, jsonlog, logfmt
 from sentinel.protocol.logs.access import TEXT
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ JSON = _names(
     "nginx-json apache-json caddy-json caddy-waf traefik-json envoy-json fastly upsun journald-json suricata-eve "
     "nextcloud mongodb-json aws-cloudtrail k8s-audit gcp-json cloudflare cowrie json"
 )
-SYSLOG = _names("syslog syslog-iso syslog-rfc5424 auth named dropbear-syslog")
+SYSLOG = frozenset(_names("syslog syslog-iso syslog-rfc5424 auth named dropbear-syslog"))
+"""These have a reader that remembers: `parser` makes one for each log."""
 FORMATS: dict[str, Reader] = {
     **dict.fromkeys(COMBINED, combined.read),
     **dict.fromkeys(JSON, jsonlog.read),
-    **dict.fromkeys(SYSLOG, syslog.read),
     **{name: generic.text_reader(name) for name in TEXT},
     "auditd": logfmt.read_audit,
     "laurel": jsonlog.read,

@@ -54,6 +54,13 @@ def reader(program: str) -> Callable[[Lines, Clock], Records]:
 
 
 def row(line: bytes, clock: Clock, program: bytes = b"") -> tuple[Record | None, int]:
+    container = CONTAINER.match(line)
+    if container is not None:
+        inner = line[container.end() :]
+        found, when = row(inner, clock, program)
+        if when == NO_TIME:
+            when = _or_none(clock.read(line))
+        return ({"message": inner} if found is None else found), when
     text = line.lstrip()
     if text.startswith(b"{"):
         value = jsonlog.load(text)
@@ -76,11 +83,18 @@ def row(line: bytes, clock: Clock, program: bytes = b"") -> tuple[Record | None,
                 fields |= syslog.named(header)
                 program, rest = header["process"], header["message"]
     fields["message"] = rest
+    tail = rest.find(b'{"')
+    if tail > 0:
+        fields |= jsonlog.tail(rest[tail:], clock)
     # The text before the time counts too: PostgreSQL's log_line_prefix may begin with the address.
     found = message.interpret(program, rest if stamp and stamp[2] else line)
     if stamp is None and not found:
         return None, NO_TIME
     return fields | found, NO_TIME if stamp is None else stamp[0]
+
+
+def _or_none(time: int | None) -> int:
+    return NO_TIME if time is None else time
 
 
 def _time(line: bytes, clock: Clock) -> tuple[int, int, bool] | None:

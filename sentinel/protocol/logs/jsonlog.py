@@ -81,6 +81,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "eventdata.httpsourceid",
         "sourceip",
         "protoevent.addr.remote",
+        "meta.remote_ip",
+        "eventdata.sourceip",
         "rhost",
     ),
     "source.port": (
@@ -174,6 +176,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "responsestatus.code",
         "response.status",
         "res.statuscode",
+        "httpstatus",
         "code",
     ),
     "http.response.body.bytes": (
@@ -247,6 +250,20 @@ TIMES = (
     "time_local", "__realtime_timestamp", "_source_realtime_timestamp", "datetime", "date", "eventtime", "event_time",
     "requestreceivedtimestamp", "created_at", "logtime", "event.created",
 )  # fmt: skip
+EVENT_WORDS = (
+    "event",
+    "action",
+    "type",
+    "event_type",
+    "eventType",
+    "event.type",
+    "event.action",
+    "event_name",
+    "eventName",
+    "reason",
+)
+LONGEST_WORD = 64  # an event's name, not a text
+LOGIN_WORD = re.compile(rb"log[ -]?in|sign[ -]?in|auth", re.IGNORECASE)
 HOST_IN_PREFIX = re.compile(rb"\S+ (?P<host>[\w.:-]+)\s+$")
 
 
@@ -276,6 +293,20 @@ def load(text: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def tail(text: bytes, clock: Clock) -> Record:
+    """Fields of an object that stands after other text, and perhaps before some; its time does not count."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict) or len(value) < 2:
+        return {}
+    last = clock.last
+    fields, _ = convert(value, clock)
+    clock.last = last
+    return fields
 
 
 def convert(value: dict[str, Any], clock: Clock) -> tuple[Record, int | None]:
@@ -331,6 +362,17 @@ def _inner(fields: Record) -> None:
         found = message.interpret(fields.get("process.name", b""), text)
         for name, value in found.items():
             fields.setdefault(name, value)
+    if "event.outcome" not in fields and _says_failure(fields):
+        fields["event.outcome"] = b"failure"
+
+
+def _says_failure(fields: Record) -> bool:
+    """`"event": "invalid_login"`, `"type": "LOGIN_FAILED"`, or a log-in event with `"success": false`."""
+    words = [word for key in EVENT_WORDS if (word := fields.get(key)) and len(word) < LONGEST_WORD]
+    words = [word.replace(b"_", b" ") for word in words]
+    if any(message.FAILED.search(word) for word in words):
+        return True
+    return fields.get("success", b"").lower() == b"false" and any(LOGIN_WORD.search(word) for word in words)
 
 
 def _time(lower: dict[str, bytes], clock: Clock) -> int | None:

@@ -72,7 +72,7 @@ USERS = tuple(
     )
 )  # fmt: skip
 LOGIN = rb"(?:auth\w*|log[- ]?in|logon|passw\w+|credential\w*|user(?:name)?s?|account|access|certificate|totp|2fa|1fa|sasl|verif\w+|handshake|token|identity|signin|sign-in|badlogin)"
-REFUSAL = rb"(?:fail\w*|invalid|illegal|denied|denying|incorrect|mismatch\w*|wrong|unknown|not (?:found|allowed|authenticated|match|exist|known)|reject\w*|refus\w+|doesn'?t (?:match|exist)|does not (?:match|exist)|n't find|bad|unauthori[sz]ed|unsuccessful|non-?existent|not_found|(?:can'?t|could not|cannot) (?:find|map|access|verify|authenticate))"
+REFUSAL = rb"(?:fail\w*|invalid|illegal|denied|denying|incorrect|mismatch\w*|wrong|unknown|not (?:found|allowed|authenticated|match|exist|known)|reject\w*|refus\w+|doesn'?t (?:match|exist)|does not (?:match|exist)|n't find|bad|unauthori[sz]ed|unsuccessful|non-?existent|not_found|(?:can'?t|could not|cannot) (?:find|map|access|verify|authenticate|retrieve)|rate-limited)"
 FAILED = re.compile(
     rb"(?:\b|_)" + LOGIN + rb"\b[^;]{0,80}?(?:\b|_)" + REFUSAL + rb"(?:\b|_)|(?:\b|_)" + REFUSAL + rb"\b[^;]{0,60}?(?:\b|_)" + LOGIN + rb"\b"
     rb"|\bbadlogin\b|\bAUTHFAIL\b|\btoo (?:many|much) (?:auth\w*|login|password) (?:errors?|failures?|attempts?)\b",

@@ -15,9 +15,10 @@ import numpy as np
 from sentinel.model import Columns
 from sentinel.protocol.logs import template
 from sentinel.protocol.logs.clock import Clock
-from sentinel.protocol.logs.formats import FORMATS
+from sentinel.protocol.logs.formats import FORMATS, SYSLOG
 from sentinel.protocol.logs.guess import guess
 from sentinel.protocol.logs.lines import NO_TIME, Lines
+from sentinel.protocol.logs.syslog import SyslogReader
 from sentinel.protocol.logs.w3c import W3cReader
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def reader(log_format: str) -> Reader:
     """What reads a format; UnknownLogFormatError when it is neither a name nor a format string."""
     if log_format == "iis-w3c":
         return W3cReader()
+    if log_format in SYSLOG:
+        return SyslogReader()
     if log_format in FORMATS:
         return FORMATS[log_format]
     return template.reader(log_format)

@@ -226,6 +226,7 @@ APACHE = _phrases(
     (APACHE_FRONT + rb"(?:Digest: )?(?:invalid (?:nonce|qop)|unknown algorithm|realm mismatch|invalid method|incorrect authentication)", "auth-error", FAIL),
     (APACHE_FRONT + rb"Hostname .* provided via SNI(?: and hostname .* provided via HTTP|, but no hostname provided)", "protocol-error", FAIL),
     (APACHE_FRONT + rb"\w{3} \[Login denied for user \"(?P<user>.*?)\"\]", "login-failed", FAIL),
+    (APACHE_FRONT + rb"Got error '(?:PHP message: )?.*?\buser (?P<user>\S+) (?:authentication failure|authentication failed|login failed)", "login-failed", FAIL),
     (APACHE_FRONT + rb"(?:script|File does not exist|Invalid URI|Invalid method|request failed|invalid URI path)", "web-error", b""),
     (APACHE_FRONT, "web-error", b""),
     (rb".*?\[client (?P<address>[^\]\s]+?)(?::(?P<port>\d+))?\]", "web-error", b""),
@@ -264,6 +265,9 @@ OTHER = _phrases(
     (rb".*?\bLogin (?:disabled|failed|failure|excessive login failures|SYSTEM BREAK-IN ATTEMPT)\b.*? user=(?P<user>\S*) .*?host=\S*\s?\[" + ADDRESS + rb"\]", "login-failed", FAIL),
     (rb".*?\bUser (?P<user>\S+) doesn't exist\. Attempt from IP address " + ADDRESS, "login-failed", FAIL),
     (rb".*?Possible SECURITY ATTACK detected\..*Connection from " + ADDRESS + rb":(?P<port>\d+) aborted", "protocol-error", b""),
+    # access lines of Go's gin and of Play
+    (rb"\[GIN\] .*?\|\s*(?P<status>\d{3}) \|[^|]*\|\s*" + ADDRESS + rb" \|\s*(?P<method>[A-Z]+)\s+\"(?P<target>[^\"]*)\"", "request", b""),
+    (rb".*? " + ADDRESS + rb" (?P<method>[A-Z]{3,7}) (?P<target>/\S*) took \d+ms and returned (?P<status>\d{3}) (?P<bytes>\d+) bytes", "request", b""),
     (rb".*?hacking attempt detected '" + ADDRESS + rb"'", "login-failed", FAIL),
     (rb".*?\bAUTHERR - \[?" + ADDRESS, "login-failed", FAIL),
     (rb".*?successful auth for user '(?P<user>.*?)(?:@\w+)?'", "logged-in", GOOD),

@@ -8,6 +8,7 @@ since relays mix them. Servers that log without host or program are read as far 
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from sentinel.protocol.logs import message
@@ -41,8 +42,43 @@ INNER_TIME = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-
 BARE = re.compile(rb"\s*(?P<host>\S+) (?P<message>.*)", re.DOTALL)
 
 
-def read(lines: Lines, clock: Clock) -> Records:
-    return records([row(line, clock) for line in lines])
+CHARON = b"charon"
+PEER_FAILED = re.compile(
+    rb".*?<(?P<tag>[^>]{1,80})> .*(?:verification failed|EAP method \S+ failed|AUTHENTICATION_FAILED|N\(AUTH_FAILED\)|MAC mismatched"
+    rb"|no shared key found|no matching peer config found|Xauth authentication of .* failed)"
+)
+PEER_ANSWERED = re.compile(rb".*?<(?P<tag>[^>]{1,80})> sending packet: from ")
+MOST_PEERS = 1_000  # connections that failed and were not yet answered
+
+
+class SyslogReader:
+    """One for each log. strongSwan names a failure by its connection and the peer's address in the answer after it:
+    the answer's line is the failed log-in.
+    """
+
+    def __init__(self) -> None:
+        self._failed: OrderedDict[tuple[bytes, bytes, bytes], None] = OrderedDict()
+
+    def __call__(self, lines: Lines, clock: Clock) -> Records:
+        rows = [row(line, clock) for line in lines]
+        for fields, _ in rows:
+            if fields is not None and fields.get("process.name") == CHARON:
+                self._join(fields)
+        return records(rows)
+
+    def _join(self, fields: Record) -> None:
+        text = fields.get("message", b"")
+        host, pid = fields.get("host.hostname", b""), fields.get("process.pid", b"")
+        answered = PEER_ANSWERED.match(text)
+        if answered is not None and (host, pid, answered["tag"]) in self._failed:
+            del self._failed[host, pid, answered["tag"]]
+            fields |= {"event.outcome": b"failure", "event.action": b"login-failed"}
+            return
+        failed = PEER_FAILED.match(text)
+        if failed is not None:
+            self._failed[host, pid, failed["tag"]] = None
+            if len(self._failed) > MOST_PEERS:
+                self._failed.popitem(last=False)
 
 
 def row(line: bytes, clock: Clock) -> tuple[Record | None, int]:

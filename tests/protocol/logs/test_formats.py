@@ -6,7 +6,7 @@ import pytest
 
 from sentinel.errors import UnknownLogFormatError
 from sentinel.model import isoformat
-from sentinel.protocol.logs.formats import FORMATS
+from sentinel.protocol.logs.formats import FORMATS, SYSLOG
 from sentinel.protocol.logs.parser import LogParser
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64)"
@@ -153,7 +153,7 @@ def test_an_unknown_name_is_an_error():
         LogParser("nosuch")
 
 
-@pytest.mark.parametrize("log_format", sorted(FORMATS))
+@pytest.mark.parametrize("log_format", sorted([*FORMATS, *SYSLOG]))
 def test_hostile_lines_are_data(read, log_format):
     hostile = [
         b"", b"\x00" * 50, b"\xff\xfe\x00", b"{" * 5000, b"[" * 5000, b'{"a":' * 3000, b'"' * 300, b"=" * 100, b"<999>1 - - - -",
@@ -164,3 +164,51 @@ def test_hostile_lines_are_data(read, log_format):
     rows = read(b"\n".join(hostile) + b"\n", log_format)
 
     assert len(rows) == len(hostile)
+
+
+CHARON = "Mar  2 10:00:00 gw charon[811]: 08[{}] <con2|{}> {}\n"
+
+
+def test_the_answer_to_a_peer_that_failed_is_its_failed_log_in(read):
+    sent = "sending packet: from 192.0.2.1[4500] to 198.51.100.7[28821] (128 bytes)"
+    text = "".join(
+        CHARON.format(*parts)
+        for parts in (
+            ("NET", 7, sent),
+            ("IKE", 7, "EAP-MS-CHAPv2 verification failed, retry (1)"),
+            ("NET", 8, sent),
+            ("NET", 7, sent),
+            ("NET", 7, sent),
+        )
+    )
+    rows = read(text.encode(), "syslog")
+    assert [row.get("event.outcome") for row in rows] == [None, b"failure", None, b"failure", None]
+    assert rows[3]["source.ip"] == b"198.51.100.7"
+
+
+def test_what_a_container_runtime_writes_in_front(read):
+    inner = (
+        '{"method":"GET","path":"/a","response_code":404,"downstream_remote_address":"198.51.100.7:40000"}'
+    )
+    (row,) = read(f"2026-03-02T10:00:00.000000100+01:00 stdout F {inner}\n".encode(), "containerd")
+    assert (row["source.ip"], row["url.original"], row["http.response.status_code"]) == (
+        b"198.51.100.7",
+        b"/a",
+        b"404",
+    )
+
+
+def test_an_object_at_the_end_of_a_line(read):
+    (row,) = read(
+        b'[2026-03-02 10:00:00] shop.INFO: {"type":"ADMIN_LOGIN_FAILED","ip":"198.51.100.7"} []\n', "text"
+    )
+    assert (row["source.ip"], row["event.outcome"]) == (b"198.51.100.7", b"failure")
+
+
+def test_events_by_name(read):
+    rows = read(
+        b'{"event":"invalid_login","client_ip":"198.51.100.7"}\n{"event":"user.login","success":false,"ip":"198.51.100.7"}\n'
+        b'{"event":"user.login","success":true,"ip":"198.51.100.7"}\n{"event":"cart_failed","ip":"198.51.100.7"}\n',
+        "json",
+    )
+    assert [row.get("event.outcome") for row in rows] == [b"failure", b"failure", None, None]
