@@ -1,6 +1,6 @@
 # `make demo` and `make test` set up everything they need on a fresh Debian 12 (see .ci/setup).
 # Benches compare with a peer or a limit in the same run; soaks and fuzzing take as long as they are told to.
-.PHONY: demo test lint bench-network bench-logs bench-groups bench-firewall bench-backup bench-idle soak soak-logs soak-backup fuzz
+.PHONY: demo test lint bench-network bench-live bench-hostile bench-logs bench-groups bench-firewall bench-backup bench-idle soak soak-logs soak-backup fuzz
 
 PYTHON = .venv/bin/python
 
@@ -16,7 +16,7 @@ lint:
 	@bash .ci/setup test
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
-bench-network bench-logs bench-groups bench-firewall bench-backup bench-idle: bench-%:
+bench-network bench-live bench-hostile bench-logs bench-groups bench-firewall bench-backup bench-idle: bench-%:
 	@bash .ci/setup bench
 	@$(PYTHON) tests/bench/bench_$*.py $(ARGS)
 

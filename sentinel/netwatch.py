@@ -140,6 +140,7 @@ class NetworkWatch:
         self._parser.screen = built.engine.screen
         metrics.rules_info.set(0, plane="network", hash=old.loaded.digest)
         metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
+        old.engine.retire()
         log.info("new rules are in force", extra={"rules": len(built.engine.rules)})
 
     def _export(self) -> None:
@@ -221,6 +222,5 @@ def _fill_cache(text: str) -> None:
 if __name__ == "__main__":
     import os
 
-    os.nice(10)
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the figures are those of the process that asked
     _fill_cache(sys.stdin.read())

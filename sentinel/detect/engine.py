@@ -104,6 +104,10 @@ class Engine:
     def measure(self, costs: Costs) -> None:
         self.costs = self._transactions.costs = costs
 
+    def retire(self) -> None:
+        """Not to be asked any more: lets go of what refers back, since the collector is kept away from rules (see build)."""
+        del self._transactions
+
     def inspect(self, packet: Packet) -> list[Alert]:
         self._reader.moment += 1
         if packet.no_packet_inspect:

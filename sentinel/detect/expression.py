@@ -15,7 +15,11 @@ import regex
 
 from sentinel import metrics
 
-TIME_LIMIT_SECONDS = 0.05  # one search; a sane one takes microseconds
+# One search; a sane one takes microseconds. Each time it is not enough, the expression gets half as much, so that traffic
+# made to hit it again and again costs tens of milliseconds in all and not each time; searches that end win it back.
+TIME_LIMIT_SECONDS = 0.02
+LEAST_SECONDS = 0.0002
+WON_BACK = 1.05
 # A quantifier, or what must not be taken for one: escapes, classes, the '?' of a group.
 _QUANTIFIER = regex.compile(
     rb"\\.|\[\^?\]?(?:\\.|[^\]])*\]|\(\?|(?P<q>[*+?]|\{\d+(?:,\d*)?\})(?P<lazy>\?)?", regex.DOTALL
@@ -27,16 +31,20 @@ _FLAGS = {"i": regex.IGNORECASE, "s": regex.DOTALL, "m": regex.MULTILINE, "x": r
 class Expression:
     compiled: Any
     anchored: bool = False
+    limit_seconds: float = TIME_LIMIT_SECONDS
 
     def search(self, data: bytes, start: int = 0) -> tuple[int, int, tuple[bytes | None, ...]] | None:
         method = self.compiled.match if self.anchored else self.compiled.search
         try:
-            found = method(data, start, timeout=TIME_LIMIT_SECONDS)
+            found = method(data, start, timeout=self.limit_seconds)
         except TimeoutError:
             metrics.expression_timeouts.inc()
+            self.limit_seconds = max(LEAST_SECONDS, self.limit_seconds / 2)
             return None
         except RecursionError:
             return None
+        if self.limit_seconds < TIME_LIMIT_SECONDS:
+            self.limit_seconds = min(TIME_LIMIT_SECONDS, self.limit_seconds * WON_BACK)
         return (found.start(), found.end(), found.groups()) if found else None
 
 

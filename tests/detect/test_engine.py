@@ -164,3 +164,27 @@ def test_rules_about_hosts_match_once_unless_something_is_left_out(conversation,
 def test_recognition_is_told_once_for_each_direction(exchange, fired):
     rules = "alert tcp any any -> any any (app-layer-protocol:http; sid:1;)"
     assert fired(rules, exchange()) == [1, 1]
+
+
+def test_a_retired_engine_is_freed_without_the_collector(tmp_path):
+    """Rules are set aside from the collector: a cycle among them would be kept for ever, one set of rules a reload."""
+    import gc
+    import weakref
+
+    from sentinel.detect.build import build
+    from sentinel.detect.settings import STOCK_VARIABLES
+
+    (tmp_path / "a.rules").write_text(
+        'alert tcp any any -> any any (content:"abc"; sid:1;)\n'
+        'alert http any any -> any any (http.uri; content:"abc"; sid:2;)\nalert udp any any -> any any (sid:3;)\n'
+    )
+    built = build([tmp_path / "a.rules"], STOCK_VARIABLES)
+    engine, screen = weakref.ref(built.engine), weakref.ref(built.engine.screen)
+    gc.disable()
+    try:
+        built.engine.retire()
+        del built
+        assert engine() is None
+        assert screen() is None
+    finally:
+        gc.enable()

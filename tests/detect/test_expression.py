@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from sentinel.detect.expression import compile_expression
+from sentinel.detect.expression import LEAST_SECONDS, TIME_LIMIT_SECONDS, compile_expression
 
 
 def found(pattern, data, flags=""):
@@ -50,3 +50,13 @@ def test_no_pattern_hangs(pattern):
     start = time.monotonic()
     expression.search(b"a" * 3000 + b"x" * 3000 + b"!")
     assert time.monotonic() - start < 5  # the limit is 0.05 s; this only tells a stop from a hang
+
+
+def test_what_is_made_to_run_out_gets_ever_less_time_and_wins_it_back():
+    expression = compile_expression(rb"(x+x+)+y", "")
+    for _ in range(20):
+        assert expression.search(b"x" * 5000) is None
+    assert expression.limit_seconds == LEAST_SECONDS
+    for _ in range(200):
+        assert expression.search(b"xxy") is not None
+    assert expression.limit_seconds == TIME_LIMIT_SECONDS
