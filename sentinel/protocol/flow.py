@@ -25,6 +25,7 @@ TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 # protocol -> seconds without a packet while (new, established, closed); flow-timeouts of suricata.yaml
 TIMEOUTS = {TCP: (60, 600, 60), UDP: (30, 300, 0), ICMP: (30, 300, 0), ICMPV6: (30, 300, 0)}
 DEFAULT_TIMEOUTS = (30, 300, 0)
+PASSED_OVER = 8
 SWEEP_SECONDS = 10  # how often all flows are looked at; a flow that is looked up is checked at once
 
 
@@ -123,7 +124,16 @@ class FlowTable:
             yield self.flows.pop(next(iter(self.flows)))
 
     def _evict(self) -> None:
-        # The flow that was created first goes: under a flood that is O(1), and long-lived flows are few.
+        """The flow that was created first goes, but a conversation is worth more than an attempt at one.
+
+        A flood of SYNs must not drive out the session that it is meant to hide: a flow that saw both sides is passed
+        over and put to the end, a few at a time, so that this costs the same however many there are.
+        """
+        for _ in range(PASSED_OVER):
+            key = next(iter(self.flows))
+            if not self.flows[key].established:
+                break
+            self.flows[key] = self.flows.pop(key)
         self.ended.append(self.flows.pop(next(iter(self.flows))))
         self.evicted += 1
 

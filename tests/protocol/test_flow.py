@@ -63,6 +63,29 @@ def test_the_table_is_bounded_and_counts():
     assert parser.flows.evicted == 500
 
 
+def test_a_flood_does_not_drive_out_conversations():
+    talk = [QUERY, ANSWER]
+    flood = [ethernet(ipv4(udp(b"q", 1001 + number % 60000, 53), 17)) for number in range(3000)]
+    parser = NetworkParser(ProtocolSettings(flows=1000), {}, Recorder())
+    first, *_ = list(parser.feed(batch(talk + flood)))
+    (again,) = parser.feed(batch([QUERY], start=10**18 + 10**10))
+    assert again.flow is first.flow
+    assert len(parser.flows.flows) == 1000
+    assert parser.flows.evicted == 2001
+
+
+def test_a_table_full_of_conversations_still_takes_new_ones():
+    both = [
+        ethernet(ipv4(udp(b"x", *ports), 17, *hosts))
+        for number in range(1500)
+        for ports, hosts in (((2000 + number, 53), (CLIENT, SERVER)), ((53, 2000 + number), (SERVER, CLIENT)))
+    ]
+    parser = NetworkParser(ProtocolSettings(flows=1000), {}, Recorder())
+    list(parser.feed(batch(both)))
+    assert len(parser.flows.flows) == 1000
+    assert parser.flows.evicted == 500
+
+
 def test_flow_ids_are_the_same_in_every_replay():
     ids = [[packet.flow.id for packet in run([QUERY, icmp(8)])[0]] for _ in range(2)]
     assert ids[0] == ids[1]
