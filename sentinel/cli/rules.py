@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel import shipped
 from sentinel.cli import rule_exceptions
 from sentinel.errors import UsageError
 
@@ -100,7 +101,7 @@ def explain(
         help="A network rule's sid, or one log line in quotes; - reads the line from stdin.",
     ),
     paths: list[Path] = typer.Option(
-        [], "--rules", metavar="PATH", help="Where to look; repeatable. For a line the default is what ships."
+        [], "--rules", metavar="PATH", help="Where to look; repeatable. Default: what ships."
     ),
     log_format: str = LOG_FORMAT,
     only: str = typer.Option(
@@ -110,10 +111,13 @@ def explain(
         help="Show this Sigma rule (id, name or title) even if it does not match.",
     ),
     config: Path | None = CONFIG,
+    capture: Path | None = typer.Option(
+        None, "--capture", metavar="PCAP", help="Say what the network rule costs on this capture, too."
+    ),
     as_json: bool = JSON,
     overrides: list[str] = VARIABLES,
 ) -> None:
-    """A network rule: what it looks at and what brings it up. A log line: its format, fields, decoded values, the
+    """A network rule: what it looks at, what brings it up, what it costs. A log line: its format, fields, decoded values, the
     rules it was tried with and why they match or not.
     """
     from sentinel.cli import log_rules
@@ -122,12 +126,13 @@ def explain(
     if not what.isdigit():
         log_rules.explain_line(what, paths, log_format, only, config, as_json=as_json)
         return
-    if not paths:
-        raise UsageError("a sid needs --rules PATH")
+    paths = paths or [shipped.folder("rules") / "network"]
     rule = next((each for each in _load(paths, overrides).rules if each.sid == int(what)), None)
     if rule is None:
         raise UsageError(f"no rule with sid {what} was loaded")
     facts = _summary(rule) | _anatomy(rule)
+    if capture is not None:
+        facts["cost seen"] = _cost(rule.sid, capture, paths, overrides)
     if as_json:
         print_json(facts)
         return
@@ -238,6 +243,20 @@ def update(
     report = install(source, target, lambda folder: _load([folder], overrides))
     print(
         f"{target}: {report.loaded} rules ({report.added} new, {report.removed} gone), {report.failed} refused"
+    )
+
+
+def _cost(sid: int, capture: Path, paths: list[Path], overrides: list[str]) -> str:
+    from sentinel.pipeline import profile_network
+
+    costs = profile_network(capture, paths, dict(_pair(text) for text in overrides))
+    own = next((cost for cost in costs if cost.sid == sid), None)
+    if own is None:
+        return "none: never looked at"
+    whole = sum(cost.seconds for cost in costs)
+    return (
+        f"looked at {own.checked} times, matched {own.matched}, {own.seconds * 1e6:.0f} microseconds, "
+        f"{own.seconds / whole:.0%} of all rules"
     )
 
 

@@ -1,4 +1,4 @@
-"""A new set of rule files in place of an old one, checked before it is swapped in by one rename.
+"""A new set of rule files in place of an old one, checked before it is swapped in; nothing is copied in between.
 
 In: a folder or archive, the target folder, and how to load. Out: a report. Archives are unpacked without trusting
 their names: only regular *.rules, *.config, *.csv, *.lst files below the target, of bounded size, ever come out.
@@ -6,7 +6,6 @@ their names: only regular *.rules, *.config, *.csv, *.lst files below the target
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -51,9 +50,15 @@ def install(source: Path, target: Path, load: Callable[[Path], Loaded]) -> Repor
             raise InvalidInputError(problems or [Problem(str(source), 0, "holds no rules")])
         before = {rule.sid for rule in load(target).rules} if target.is_dir() else set()
         after = {rule.sid for rule in loaded.rules}
+        old = Path(scratch) / "old"
         if target.is_dir():
-            target.rename(Path(scratch) / "old")
-        shutil.copytree(fresh, target)
+            target.rename(old)
+        try:
+            fresh.rename(target)
+        except OSError:
+            if old.is_dir():
+                old.rename(target)
+            raise
     return Report(len(loaded.rules), len(loaded.failed), len(after - before), len(before - after))
 
 

@@ -97,3 +97,15 @@ def test_check_names_rules_whose_data_are_missing(run, tmp_path):
     assert "rule 1: iprep: no category Bad" in result.output
     known = f"reputation-categories-file={tmp_path}/categories"
     assert run("check", tmp_path / "a.rules", "--set", known).exit_code == 0
+
+
+def test_explain_says_what_a_rule_costs(run, rules, capture):
+    result = run("explain", 9, "--rules", rules, "--capture", capture)
+    assert "matched 1" in result.output
+    other = rules.with_name("b.rules")
+    other.write_text(GOOD.replace("/shell.php", "/other.php"))
+    assert "never looked at" in run("explain", 9, "--rules", other, "--capture", capture).output
+
+
+def test_explain_knows_the_rules_that_ship(run):
+    assert "fast pattern" in run("explain", 9000001).output
