@@ -2,13 +2,14 @@
 
 Docker (and podman) rewrite the destination before routing, so such traffic is forwarded: `inbound` never sees it.
 Bans hold there as well; allowlists only where the policy has forward rules and `default.forward` is not accept.
+Read from nft's text, because its JSON shows rules made by iptables-nft, as Docker makes them, without their target.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sentinel.firewall import kernel
 from sentinel.firewall.policy import Action, Direction
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentinel.firewall.policy import Policy
+
+TABLE_LINE = re.compile(r"table (\w+ \S+) \{")
+PORT = re.compile(r"\b(tcp|udp|sctp|th) dport (\{[^}]*\}|\S+)")
+PROTOCOL = re.compile(r"\b(?:l4proto|protocol|nexthdr) (tcp|udp|sctp)\b")
+TARGET = re.compile(r"\bdnat (?:ip6? )?to (\S+)")
+UNKNOWN_TARGET = re.compile(r'\bxt target "DNAT"')  # nft without iptables' extensions
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,28 +41,16 @@ def bypassing(policy: Policy) -> list[Published]:
     """Nothing to report when forwarded traffic needs a rule of the policy too."""
     if policy.default[Direction.FORWARD] is not Action.ACCEPT:
         return []
-    return sorted(set(_published(kernel.foreign_rules())))
+    return sorted(set(published(kernel.foreign_rules())))
 
 
-def _published(listing: bytes) -> Iterator[Published]:
-    for item in json.loads(listing)["nftables"]:
-        rule = item.get("rule")
-        if rule is None:
-            continue
-        target = next((_target(e["dnat"]) for e in rule["expr"] if isinstance(e.get("dnat"), dict)), "")
-        match = next(filter(None, (_port(e.get("match")) for e in rule["expr"])), None)
-        if target and match:
-            yield Published(match[0], match[1], target, f"{rule['family']} {rule['table']}")
-
-
-def _port(match: Any) -> tuple[str, str] | None:
-    left = match.get("left") if isinstance(match, dict) else None
-    payload = left.get("payload") if isinstance(left, dict) else None
-    if isinstance(payload, dict) and payload.get("field") == "dport":
-        return payload["protocol"], str(match["right"])
-    return None
-
-
-def _target(dnat: dict[str, Any]) -> str:
-    port = f" port {dnat['port']}" if "port" in dnat else ""
-    return f"{dnat.get('addr', '')}{port}"
+def published(listing: str) -> Iterator[Published]:
+    table = ""
+    for line in listing.splitlines():
+        if found := TABLE_LINE.match(line):
+            table = found[1]
+        port, target = PORT.search(line), TARGET.search(line)
+        if port and (target or UNKNOWN_TARGET.search(line)):
+            stated = PROTOCOL.search(line)
+            protocol = stated[1] if port[1] == "th" and stated else port[1]
+            yield Published(protocol, port[2].strip("{ }"), target[1] if target else "a container", table)

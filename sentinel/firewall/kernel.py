@@ -56,9 +56,9 @@ def all_elements() -> dict[str, list[nft.Listed]]:
     return nft.parse_sets(_nft(["nft", "-j", "list", "table", FAMILY, TABLE]))
 
 
-def foreign_rules() -> bytes:
-    """All rules of all tables as JSON, to look at; they are never changed."""
-    return _nft(["nft", "-j", "-t", "list", "ruleset"])
+def foreign_rules() -> str:
+    """All rules of all tables, to look at; they are never changed."""
+    return _nft(["nft", "-s", "-t", "list", "ruleset"]).decode("utf-8", "replace")
 
 
 def _nft(argv: list[str], stdin: bytes | None = None) -> bytes:

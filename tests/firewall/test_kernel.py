@@ -3,12 +3,11 @@
 import subprocess
 import sys
 
-import firewall_lab
 import pytest
 
 from sentinel import process
 from sentinel.errors import CapabilityError, FirewallError, ProgramError
-from sentinel.firewall import docker, kernel, policy
+from sentinel.firewall import kernel
 
 
 def test_no_nft(monkeypatch):
@@ -49,17 +48,3 @@ def test_other_refusals_keep_nfts_word(namespace):
     with pytest.raises(FirewallError, match="syntax error"):
         kernel.run_script("nonsense")
     assert kernel.listing() == kernel.full_listing() == ""
-
-
-@pytest.mark.netns
-def test_published_ports_are_reported(namespace):
-    firewall_lab.nft(
-        "table ip nat {\n chain DOCKER { tcp dport 8080 dnat to 172.17.0.2:80\n udp dport 53 dnat to 172.17.0.3\n }\n"
-        " chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER\n }\n}\n"
-    )
-    open_policy = policy.parse("inbound: [{allow: tcp/22}]\n", "p.yml")
-    assert [str(one) for one in docker.bypassing(open_policy)] == [
-        "tcp/8080 -> 172.17.0.2 port 80 (table ip nat) bypasses the inbound rules",
-        "udp/53 -> 172.17.0.3 (table ip nat) bypasses the inbound rules",
-    ]
-    assert docker.bypassing(policy.parse("default: {forward: drop}\n", "p.yml")) == []
