@@ -213,6 +213,12 @@ firewall_name_age = Gauge(
 firewall_name_failures = Counter(
     "sentinel_firewall_name_failures_total", "DNS lookups of names in groups that failed."
 )
+firewall_name_addresses_refused = Counter(
+    "sentinel_firewall_name_addresses_refused_total", "Addresses of a DNS name beyond what one name may have."
+)
+firewall_published_ports = Gauge(
+    "sentinel_firewall_published_ports", "Ports that containers publish past the policy's inbound rules."
+)
 
 # --- backup -----------------------------------------------------------------------------------------------------
 backup_store_requests = Counter(

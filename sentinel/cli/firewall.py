@@ -33,6 +33,7 @@ POLICY = typer.Option(None, "--policy", metavar="FILE", help="Instead of the con
 STATE = typer.Option(None, "--state-directory", metavar="DIR", help="Instead of the configured one.")
 REASON = typer.Option("", "--reason", metavar="TEXT", help="Kept with the version and in the ledger.")
 AS_JSON = typer.Option(False, "--json")
+MOST_VERSIONS = 10  # shown; --json has all
 
 
 @app.command()
@@ -44,17 +45,22 @@ def plan(
 ) -> None:
     """Show what an apply would change, whose sessions it would cut, and what is odd about the policy."""
     from sentinel.firewall import compile as compiler
-    from sentinel.firewall import docker, lint, names
+    from sentinel.firewall import docker, lint, names, versions
     from sentinel.firewall import plan as plans
     from sentinel.firewall import policy as policies
 
     place = _policy_path(config, policy)
     wanted = policies.load(place)
     state = _state(config, state_directory)
-    found = plans.plan(wanted, compiler.compile_policy(wanted), state)
-    remarks = [*map(str, lint.lint(wanted, time.time_ns())), *map(str, docker.bypassing(wanted))]
+    compiled = compiler.compile_policy(wanted)
+    found = plans.plan(wanted, compiled, state)
+    remarks = [*map(str, lint.lint(wanted, time.time_ns())), *map(str, docker.bypassing(compiled))]
     answers = names.known(state)
     remarks += [f"{name}: no address known yet" for name in wanted.names if not answers.get(name)]
+    if versions.expected(state) and not versions.in_sync(state):
+        remarks.append(
+            "the kernel's table is not as it was applied (drift); the plan compares with what was applied"
+        )
     if as_json:
         print(json.dumps(asdict(found) | {"remarks": remarks}))
         return
@@ -147,37 +153,40 @@ def rollback(
 
 @app.command()
 def status(config: Path = CONFIG, state_directory: Path | None = STATE, as_json: bool = AS_JSON) -> None:
-    """Versions, whether the kernel agrees, DNS names and their age."""
-    from sentinel.firewall import bans, kernel, listing, names, versions
+    """Versions, whether the kernel agrees, what ends by itself, DNS names and their age."""
+    from sentinel.firewall import overview
 
-    state = _state(config, state_directory)
-    history = versions.history(state)
-    live = listing.read(kernel.listing())
-    found = {
-        "in_kernel": bool(live),
-        "in_sync": live == listing.read(str(state.checkpoint(versions.LISTING_KEY) or "")),
-        "bans": bans.count(state),
-        "names": names.ages(state, time.time_ns()),
-        "versions": [asdict(version) | {"standing": version.standing.value} for version in history],
-    }
+    now = time.time_ns()
+    found = overview.overview(_state(config, state_directory), now)
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(asdict(found) | {"versions": [_with_standing(one) for one in found.versions]}))
         return
-    if not history:
+    if not found.versions:
         print("no policy was ever applied")
-    elif not found["in_kernel"]:
+    elif not found.in_kernel:
         print("NOT IN THE KERNEL: table inet sentinel is missing")
     else:
+        print("the kernel agrees" if found.in_sync else "DRIFT: the kernel's table is not as it was applied")
+    print(f"bans {found.bans}")
+    for name, age in found.names.items():
+        print(f"name {name}: {'never answered' if age is None else f'answered {age:.0f} s ago'}")
+    for temporary in found.temporary:
+        left = _left(temporary.seconds_left(now)) if temporary.until > now else "ended"
+        print(f"temporary {temporary.what}: {left} {temporary.reason}".rstrip())
+    for port in found.published:
+        print(f"published {port}")
+    for one in found.versions[:MOST_VERSIONS]:
         print(
-            "the kernel agrees" if found["in_sync"] else "DRIFT: the kernel's table is not as it was applied"
+            f"version {one.number:4} {_when(one.applied)} {one.standing.value:12} {one.author} {one.reason}".rstrip()
         )
-    print(f"bans {found['bans']}")
-    for name, age in names.ages(state, time.time_ns()).items():
-        print(f"name {name}: answered {age:.0f} s ago")
-    for version in history[:10]:
-        print(
-            f"version {version.number:4} {_when(version.applied)} {version.standing.value:12} {version.author} {version.reason}"
-        )
+
+
+def _with_standing(version: Any) -> dict[str, Any]:
+    return asdict(version) | {"standing": version.standing.value}
+
+
+def _left(seconds: float) -> str:
+    return f"{int(seconds // 86_400)}d {time.strftime('%H:%M:%S', time.gmtime(seconds % 86_400))} left"
 
 
 @app.command()
@@ -273,7 +282,7 @@ def _ban_seconds(duration: str, until: str) -> float | None:
     length: float | None = None
     try:
         if until:
-            moment = datetime.fromisoformat(until)
+            moment = _moment(until)
             length = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
         elif duration:
             length = seconds(duration)
@@ -282,6 +291,13 @@ def _ban_seconds(duration: str, until: str) -> float | None:
     if length is not None and length <= 0:
         raise UsageError("a ban must end in the future")
     return length
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time such as 2026-12-01T00:00:00Z") from None
 
 
 @app.command()
@@ -312,11 +328,8 @@ def bans(config: Path = CONFIG, state_directory: Path | None = STATE, as_json: b
         print(json.dumps([asdict(one) | {"seconds_left": one.seconds_left(now)} for one in listed]))
         return
     for one in listed:
-        left = time.strftime("%H:%M:%S", time.gmtime(one.seconds_left(now) % 86_400))
-        days = int(one.seconds_left(now) // 86_400)
-        print(
-            f"{one.address:43} {days:4}d {left} left {one.hits:9} hits  {one.reason} {one.rule_id}".rstrip()
-        )
+        left = _left(one.seconds_left(now))
+        print(f"{one.address:43} {left:>19} {one.hits:9} hits  {one.reason} {one.rule_id}".rstrip())
     if not listed:
         print("no bans")
 

@@ -68,10 +68,10 @@ def apply(
 
     wanted = policy.load(path)
     compiled = compiler.compile_policy(wanted)
+    answers = names.Names(state, wanted.names, names.dns(resolver))
+    answers.look_up()
     if not force:
-        plan.refuse_lockout(wanted, state)
-    if wanted.names:
-        names.Names(state, wanted.names, names.dns(resolver)).refresh()
+        plan.refuse_lockout(wanted, state, answers.answers())
     before = probes.observe(wanted)
     with versions.locked(state):
         _no_pending(state)
@@ -83,6 +83,7 @@ def apply(
                 deadline = time.time_ns() + int(confirm_seconds * NANOSECONDS)
                 state.save_checkpoint(versions.PENDING_KEY, {"version": version.number, "deadline": deadline})
                 watchdog.arm(state, version, confirm_seconds)
+            answers.save()
             install(state, compiled)
         except SentinelError as error:
             versions.mark(state, {version.number: Standing.FAILED})
@@ -99,7 +100,7 @@ def apply(
 def _by_probe(
     wanted: policy.Policy, before: probes.Observation, version: Version, state: State, ledger: Ledger
 ) -> Version:
-    failures = probes.failures(wanted, before)
+    failures = probes.failures(wanted, before, names.known(state))
     if failures:
         roll_back_pending(state, ledger, version.number, "; ".join(failures))
         raise FirewallError(f"version {version.number} was rolled back: {'; '.join(failures)}")
@@ -207,7 +208,7 @@ def install(state: State, compiled: Ruleset) -> None:
 
 def rebuild(state: State, compiled: Ruleset) -> None:
     """The installed version anew, whatever stands there now. The caller holds the lock."""
-    wanted = listing.read(str(state.checkpoint(versions.LISTING_KEY) or ""))
+    wanted = versions.noted(state)
     placed = names.resolved(state, compiled).placed(transaction.slot(wanted))
     now = time.time_ns()
     live = listing.read(kernel.listing())

@@ -18,6 +18,7 @@ from sentinel.firewall import (
     apply,
     bans,
     differences,
+    docker,
     drift,
     kernel,
     listing,
@@ -106,8 +107,15 @@ class FirewallComponent:
                 look = time.monotonic() + OVERDUE_SECONDS
             if time.monotonic() >= due:
                 self._keeper.check(None if round_number % FULL_EVERY == 0 else netlink.Burst())
+                self._count_published()
                 round_number += 1
                 due = time.monotonic() + self._settings.compare_seconds
+
+    def _count_published(self) -> None:
+        version = versions.expected(self._state)
+        if version is not None:
+            found = docker.bypassing(versions.ruleset(self._state, version.number))
+            metrics.firewall_published_ports.set(len(found))
 
     def _take_back_overdue(self) -> None:
         number = versions.overdue(self._state, time.time_ns())
@@ -137,24 +145,30 @@ class FirewallComponent:
             if version.number != number:
                 compiled = versions.ruleset(self._state, version.number)
                 number, wanted = version.number, sorted({name for one in compiled.sets for name in one.names})
-            if wanted and names.Names(self._state, wanted, resolver).refresh() and self._settings.enforce:
+            if wanted:
+                self._refresh(names.Names(self._state, wanted, resolver))
+
+    def _refresh(self, found: names.Names) -> None:
+        changed = found.look_up()
+        with versions.locked(self._state):  # or a compare in between would call the difference drift
+            found.save()
+            if changed and self._settings.enforce:
                 refresh_sets(self._state)
 
 
 def refresh_sets(state: State) -> None:
-    """Put the present answers into the sets that rely on names, in one transaction."""
-    with versions.locked(state):
-        version = versions.expected(state)
-        live = listing.read(kernel.listing())
-        if version is None or not live:
-            return
-        compiled = versions.ruleset(state, version.number)
-        placed = names.resolved(state, compiled).placed(transaction.slot(live))
-        now = time.time_ns()
-        scripts = [
-            differences.of_policy_set(now_wanted, kernel.elements(now_wanted.name), now)[1]
-            for named, now_wanted in zip(compiled.sets, placed.sets, strict=True)
-            if named.names and named.kind is Kind.ADDRESSES
-        ]
-        if any(scripts):
-            kernel.run_script("".join(scripts))
+    """Put the present answers into the sets that rely on names, in one transaction. The caller holds the lock."""
+    version = versions.expected(state)
+    live = listing.read(kernel.listing())
+    if version is None or not live:
+        return
+    compiled = versions.ruleset(state, version.number)
+    placed = names.resolved(state, compiled).placed(transaction.slot(live))
+    now = time.time_ns()
+    scripts = [
+        differences.of_policy_set(wanted, kernel.elements(wanted.name), now)[1]
+        for named, wanted in zip(compiled.sets, placed.sets, strict=True)
+        if named.names and named.kind is Kind.ADDRESSES
+    ]
+    if any(scripts):
+        kernel.run_script("".join(scripts))

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sentinel.firewall import kernel
-from sentinel.firewall.policy import Action, Direction
+from sentinel.firewall.policy import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sentinel.firewall.policy import Policy
+    from sentinel.firewall.ruleset import Ruleset
 
 TABLE_LINE = re.compile(r"table (\w+ \S+) \{")
 PORT = re.compile(r"\b(tcp|udp|sctp|th) dport (\{[^}]*\}|\S+)")
@@ -37,9 +37,9 @@ class Published:
         return f"{self.protocol}/{self.port} -> {self.target} (table {self.table}) bypasses the inbound rules"
 
 
-def bypassing(policy: Policy) -> list[Published]:
+def bypassing(compiled: Ruleset) -> list[Published]:
     """Nothing to report when forwarded traffic needs a rule of the policy too."""
-    if policy.default[Direction.FORWARD] is not Action.ACCEPT:
+    if any(one.name == Direction.FORWARD.value and one.policy != "accept" for one in compiled.chains):
         return []
     return sorted(set(published(kernel.foreign_rules())))
 

@@ -97,7 +97,7 @@ class Keeper:
     # --- comparing ------------------------------------------------------------------------------------------
 
     def _compare(self, number: int, burst: Burst | None) -> list[Drift]:
-        wanted = listing.read(str(self.state.checkpoint(versions.LISTING_KEY) or ""))
+        wanted = versions.noted(self.state)
         while True:
             live = listing.read(kernel.listing())
             placed = self._placed(number, wanted)

@@ -28,6 +28,7 @@ STAY_SECONDS = 600  # after an address was last in an answer
 RETRY_SECONDS = 30
 LOOKUP_SECONDS = 2.0  # of one family; an apply waits for it where DNS is down
 LOOKUPS_AT_ONCE = 8
+MOST_NAMES = 2_000  # whose answers are kept
 MOST_ADDRESSES = 64  # of one name; a poisoned or absurd answer must not fill the kernel
 
 
@@ -54,18 +55,31 @@ class Names:
         self._answers = {name: stored.get(name, Answer()) for name in names}
 
     def refresh(self, now: int | None = None) -> bool:
-        """Look up what is due. True when the addresses changed."""
+        """Look up what is due and keep it. True when the addresses changed."""
+        changed = self.look_up(now)
+        self.save()
+        return changed
+
+    def look_up(self, now: int | None = None) -> bool:
+        """Without keeping: whoever keeps answers changes what the kernel's sets should hold, and does both at once."""
         moment = time.time_ns() if now is None else now
         before = _addresses(self._answers)
         due = [name for name, answer in self._answers.items() if answer.due <= moment]
         if due:
             with ThreadPoolExecutor(LOOKUPS_AT_ONCE) as pool:
                 list(pool.map(lambda name: self._look_up(name, self._answers[name], moment), due))
-            self._state.save_checkpoint(KEY, {name: asdict(answer) for name, answer in self._answers.items()})
         if self._answers:
             oldest = min(answer.resolved for answer in self._answers.values())
             metrics.firewall_name_age.set(max(0, moment - oldest) / NANOSECONDS)
         return _addresses(self._answers) != before
+
+    def save(self) -> None:
+        """Beside the names of other policies: a rollback to one of them may come while DNS is down."""
+        complete = {**_stored(self._state), **self._answers}
+        newest = sorted(complete, key=lambda name: (name in self._answers, complete[name].resolved))[
+            -MOST_NAMES:
+        ]
+        self._state.save_checkpoint(KEY, {name: asdict(complete[name]) for name in newest})
 
     def answers(self) -> dict[str, tuple[str, ...]]:
         return _addresses(self._answers)
@@ -82,6 +96,7 @@ class Names:
         fresh = dict.fromkeys(sorted(addresses), now)
         newest = sorted((kept | fresh).items(), key=lambda item: (-item[1], item[0]))
         answer.seen = dict(newest[:MOST_ADDRESSES])
+        metrics.firewall_name_addresses_refused.inc(max(0, len(newest) - MOST_ADDRESSES))
         answer.resolved = now
         answer.due = now + min(max(ttl, SHORTEST_TTL_SECONDS), LONGEST_TTL_SECONDS) * NANOSECONDS
 
@@ -95,12 +110,11 @@ def resolved(state: State, ruleset: Ruleset) -> Ruleset:
     return ruleset.answered(known(state))
 
 
-def ages(state: State, now: int) -> dict[str, float]:
-    return {
-        name: (now - answer.resolved) / NANOSECONDS
-        for name, answer in _stored(state).items()
-        if answer.resolved
-    }
+def ages(state: State, names: Iterable[str], now: int) -> dict[str, float | None]:
+    """Seconds since each name was last answered; None: never."""
+    stored = _stored(state)
+    resolved = {name: stored[name].resolved if name in stored else 0 for name in names}
+    return {name: (now - moment) / NANOSECONDS if moment else None for name, moment in resolved.items()}
 
 
 def _stored(state: State) -> dict[str, Answer]:
@@ -138,7 +152,7 @@ def dns(server: str = "", port: int = 53) -> Resolver:
                 raise OSError(f"{name}: {error}") from None
             if answer.rrset is not None:
                 addresses += [record.address for record in answer.rrset]
-                ttls.append(answer.rrset.ttl)
+                ttls.append(answer.chaining_result.minimum_ttl)  # of aliases on the way too
         if not addresses:
             raise OSError(f"{name}: no address")
         return addresses, min(ttls)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentinel.firewall.policy import Policy
+    from sentinel.firewall.probes import Answers
     from sentinel.firewall.ruleset import Set
     from sentinel.state import State
 
@@ -45,14 +46,15 @@ def plan(wanted: Policy, compiled: Ruleset, state: State) -> Plan:
     sessions = probes.sockets().inbound()
     return Plan(
         tuple(difference(before, names.resolved(state, compiled))),
-        tuple(map(str, probes.cut(wanted, sessions))),
+        tuple(map(str, probes.cut(wanted, sessions, names.known(state)))),
         tuple(map(str, lockout(wanted, state))),
     )
 
 
-def lockout(wanted: Policy, state: State) -> list[probes.Session]:
+def lockout(wanted: Policy, state: State, answers: Answers | None = None) -> list[probes.Session]:
     """Live sessions that are failsafe in the running version or in the new one, and that the new one refuses."""
-    refused = probes.cut(wanted, probes.sockets().inbound())
+    known_names = names.known(state) if answers is None else answers
+    refused = probes.cut(wanted, probes.sockets().inbound(), known_names)
     protected = [wanted]
     version = versions.expected(state) if refused else None
     if version:
@@ -60,8 +62,8 @@ def lockout(wanted: Policy, state: State) -> list[probes.Session]:
     return [one for one in refused if any(probes.is_failsafe(known, one) for known in protected)]
 
 
-def refuse_lockout(wanted: Policy, state: State) -> None:
-    found = lockout(wanted, state)
+def refuse_lockout(wanted: Policy, state: State, answers: Answers | None = None) -> None:
+    found = lockout(wanted, state, answers)
     if found:
         listed = "; ".join(map(str, found[:5]))
         raise FirewallError(

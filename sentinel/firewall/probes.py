@@ -19,9 +19,11 @@ from sentinel.firewall import explain, intervals, kernel
 from sentinel.firewall.policy import Action, Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sentinel.firewall.policy import Policy
+
+    Answers = Mapping[str, Sequence[str]]  # of the DNS names in the policy
 
 CONNECT_SECONDS = 1.0
 SSH = (22, 22)  # stands in where a policy has no failsafe
@@ -72,11 +74,13 @@ def observe(policy: Policy) -> Observation:
     return Observation(sockets().inbound(), answering)
 
 
-def failures(policy: Policy, before: Observation) -> list[str]:
+def failures(policy: Policy, before: Observation, answers: Answers) -> list[str]:
     """Empty when all is well."""
     found = [] if kernel.listing() else ["the table is not in the kernel"]
     found += [
-        f"session {one} would be refused" for one in cut(policy, before.sessions) if is_failsafe(policy, one)
+        f"session {one} would be refused"
+        for one in cut(policy, before.sessions, answers)
+        if is_failsafe(policy, one)
     ]
     standing = set(sockets().sessions)
     found += [
@@ -89,13 +93,12 @@ def failures(policy: Policy, before: Observation) -> list[str]:
     ]
 
 
-def cut(policy: Policy, sessions: tuple[Session, ...]) -> list[Session]:
+def cut(policy: Policy, sessions: tuple[Session, ...], answers: Answers) -> list[Session]:
     """Inbound sessions that the policy would not let in again."""
     now = time.time_ns()
     known = interfaces() if sessions else {}
-    return [
-        one for one in sessions if explain.decide(policy, packet(one, known), now).action is not Action.ACCEPT
-    ]
+    decided = ((one, explain.decide(policy, packet(one, known), now, answers=answers)) for one in sessions)
+    return [one for one, decision in decided if decision.action is not Action.ACCEPT]
 
 
 def interfaces() -> dict[tuple[int, int], str]:

@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sentinel.errors import FirewallError
+from sentinel.firewall import kernel, listing
 from sentinel.firewall.ruleset import Ruleset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sentinel.firewall.listing import Listing
     from sentinel.state import State
 
 PENDING_KEY = "firewall.pending"
@@ -88,6 +90,16 @@ def overdue(state: State, now: int) -> int | None:
     if pending and pending.number == deadline["version"] and deadline["deadline"] + GRACE_NANOSECONDS < now:
         return pending.number
     return None
+
+
+def in_sync(state: State) -> bool:
+    """Does the kernel list the table as it did when it was installed? Elements are not looked at."""
+    return listing.read(kernel.listing()) == noted(state)
+
+
+def noted(state: State) -> Listing:
+    """How the kernel listed the table when it was installed."""
+    return listing.read(str(state.checkpoint(LISTING_KEY) or ""))
 
 
 _HISTORY = (

@@ -122,10 +122,34 @@ def test_a_bad_policy_is_named_by_line_and_the_kernel_untouched(run, tmp_path):
     assert kernel[1] == ""
 
 
+def test_status_shows_what_ends_what_bypasses_and_drift(run, tmp_path):
+    (tmp_path / "policy.yml").write_text(
+        "groups: {guests: [{address: 192.0.2.9, until: 2199-01-01T00:00:00Z, reason: CHG-7}, name.invalid]}\n"
+        "inbound: [{allow: tcp/22, from: guests}]\n"
+    )
+    nat = "add table ip nat; add chain ip nat c; add rule ip nat c tcp dport 8080 dnat to 172.17.0.2:80"
+    _, _, right, _, wrong, plan = run(
+        ["apply", "--confirm=probe"],
+        ["!", "nft", nat],
+        ["status"],
+        ["!", "nft", "insert rule inet sentinel inbound accept"],
+        ["status"],
+        ["plan"],
+    )
+    assert right[1].startswith("the kernel agrees\n")
+    assert "name name.invalid: never answered\n" in right[1]
+    assert "temporary group guests: 192.0.2.9: " in right[1]
+    assert " left CHG-7\n" in right[1]
+    assert "published tcp/8080 -> 172.17.0.2:80 (table ip nat) bypasses the inbound rules\n" in right[1]
+    assert wrong[1].startswith("DRIFT")
+    assert "(drift)" in plan[1]
+
+
 def test_usage(run):
     for line in (
         ["ban", "1.2.3.4", "--for", "soon"],
         ["ban", "1.2.3.4", "--until", "2020-01-01"],
+        ["ban", "1.2.3.4", "--until", "tomorrow"],
         ["ban", "nobody"],
         ["apply", "--confirm=maybe"],
     ):

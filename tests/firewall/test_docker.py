@@ -4,14 +4,15 @@ import firewall_lab
 import pytest
 
 from sentinel import process
+from sentinel.firewall import compile as compiler
 from sentinel.firewall import docker, policy
 
 pytestmark = pytest.mark.netns
-OPEN = policy.parse("inbound: [{allow: tcp/22}]\n", "p.yml")
 
 
-def reported():
-    return [str(one) for one in docker.bypassing(OPEN)]
+def reported(text="inbound: [{allow: tcp/22}]\n"):
+    compiled = compiler.compile_policy(policy.parse(text, "p.yml"))
+    return [str(one) for one in docker.bypassing(compiled)]
 
 
 def test_rules_of_nft(namespace):
@@ -27,7 +28,7 @@ def test_rules_of_nft(namespace):
         "tcp/9000-9010 -> 172.17.0.4 (table ip nat) bypasses the inbound rules",
         "udp/53 -> 172.17.0.3 (table ip nat) bypasses the inbound rules",
     ]
-    assert docker.bypassing(policy.parse("default: {forward: drop}\n", "p.yml")) == []
+    assert reported("default: {forward: drop}\n") == []
 
 
 def test_rules_of_iptables_as_docker_makes_them(namespace):

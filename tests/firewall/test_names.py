@@ -11,11 +11,16 @@ from sentinel.firewall import names
 SECOND = 1_000_000_000
 
 
+def encoded(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
 class Zone:
     """Answers A and AAAA over UDP from a table; an unknown name is SERVFAIL."""
 
     def __init__(self, records, ttl):
         self.records, self.ttl = records, ttl
+        self.aliases = {}  # name -> (its target, TTL of the CNAME)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -34,13 +39,19 @@ class Zone:
                 labels.append(query[at + 1 : at + 1 + query[at]].decode())
                 at += 1 + query[at]
             kind = struct.unpack(">H", query[at + 1 : at + 3])[0]
-            found = self.records.get((".".join(labels).lower(), kind))
+            name = ".".join(labels).lower()
+            alias, alias_ttl = self.aliases.get(name, (name, 0))
+            found = self.records.get((alias, kind))
             question = query[12 : at + 5]
             flags = 0x8180 if found is not None else 0x8182
+            owner = b"\xc0\x0c" if alias == name else encoded(alias)
             answers = b"".join(
-                struct.pack(">HHHIH", 0xC00C, kind, 1, self.ttl, len(data)) + data for data in found or []
+                owner + struct.pack(">HHIH", kind, 1, self.ttl, len(data)) + data for data in found or []
             )
-            head = query[:2] + struct.pack(">HHHHH", flags, 1, len(found or []), 0, 0)
+            if alias != name:
+                answers = struct.pack(">HHHIH", 0xC00C, 5, 1, alias_ttl, len(owner)) + owner + answers
+            count = len(found or []) + (alias != name)
+            head = query[:2] + struct.pack(">HHHHH", flags, 1, count, 0, 0)
             self.socket.sendto(head + question + answers, peer)
 
     def close(self):
@@ -91,7 +102,9 @@ def test_keeps_the_last_answer_and_tells_its_age(state):
     assert not found.refresh(59 * SECOND)  # not due
     assert not found.refresh(61 * SECOND)  # failed: nothing changes
     assert names.known(state) == {"a.example": ("192.0.2.1",)}
-    assert names.ages(state, 100 * SECOND) == {}  # resolved at 0 is "never" to the clock of this test
+    assert names.ages(state, ["a.example"], 100 * SECOND) == {
+        "a.example": None
+    }  # resolved at 0 is "never" to the clock of this test
 
 
 def test_a_zero_ttl_is_bounded_and_a_pool_is_collected(state):
@@ -105,7 +118,7 @@ def test_a_zero_ttl_is_bounded_and_a_pool_is_collected(state):
     assert found.answers()["a.example"] == ("192.0.2.1", "192.0.2.2")
     assert found.refresh(start + 640 * SECOND)  # the first two were last seen too long ago
     assert found.answers()["a.example"] == ("192.0.2.3",)
-    assert names.ages(state, start + 650 * SECOND) == {"a.example": 10}
+    assert names.ages(state, ["a.example"], start + 650 * SECOND) == {"a.example": 10}
 
 
 def test_an_absurd_answer_is_bounded(state):
@@ -113,6 +126,26 @@ def test_an_absurd_answer_is_bounded(state):
     found = names.Names(state, ["a.example"], scripted((many, 60)))
     found.refresh(SECOND)
     assert len(found.answers()["a.example"]) == names.MOST_ADDRESSES
+
+
+def test_answers_of_another_policy_are_kept_for_a_rollback(state):
+    names.Names(state, ["a.example"], scripted((["192.0.2.1"], 60))).refresh(SECOND)
+    names.Names(state, ["b.example"], scripted((["192.0.2.2"], 60))).refresh(SECOND)
+    assert names.known(state) == {"a.example": ("192.0.2.1",), "b.example": ("192.0.2.2",)}
+
+
+def test_answers_are_bounded(state, monkeypatch):
+    monkeypatch.setattr(names, "MOST_NAMES", 3)
+    for number in range(5):
+        names.Names(state, [f"n{number}.example"], scripted((["192.0.2.1"], 60))).refresh(
+            (number + 1) * SECOND
+        )
+    assert sorted(names.known(state)) == ["n2.example", "n3.example", "n4.example"]
+
+
+def test_the_shortest_ttl_of_a_chain_of_aliases_counts(zone):
+    zone.aliases = {"www.shop.example": ("api.pay.example", 9)}
+    assert names.dns("127.0.0.1", zone.port)("www.shop.example") == (["203.0.113.5", "2001:db8::5"], 9)
 
 
 def test_survives_a_restart(state):

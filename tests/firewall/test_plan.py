@@ -79,9 +79,9 @@ def test_probes_miss_a_peer_that_no_longer_answers(shop):
     wanted = policy.parse(text, "p.yml")
     before = probes.observe(wanted)
     assert before.peers == (("10.90.0.3", 8443),)
-    assert probes.failures(wanted, before) == []
+    assert probes.failures(wanted, before, {}) == []
     peer.close()
-    assert probes.failures(wanted, before) == ["10.90.0.3 port 8443 no longer answers"]
+    assert probes.failures(wanted, before, {}) == ["10.90.0.3 port 8443 no longer answers"]
 
 
 def test_a_failed_probe_rolls_back(shop):
