@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
+from datetime import UTC, datetime
+
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sentinel.detect.sigma import correlate
 from sentinel.detect.sigma.correlate import Correlator
@@ -130,3 +138,106 @@ def test_tables_are_bounded_evictions_counted_and_the_one_who_keeps_coming_is_fo
     assert {finding.key for finding in found} == {(b"attacker",)}
     assert correlator.sizes() <= 1_100
     assert correlator.evicted > 15_000
+
+
+# --- random correlations, through YAML and whole lines, against counting over all events --------------------------
+
+START = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
+EVENTS = {401: "one", 403: "two"}
+GROUPS = {"one": {"c-ip": "source.ip", "who": "user.name"}, "two": {"c-ip": "source.ip", "who": "url.path"}}
+HOLDS = {"gt": float.__gt__, "gte": float.__ge__, "lt": float.__lt__, "lte": float.__le__, "eq": float.__eq__, "neq": float.__ne__}  # fmt: skip
+
+
+def in_order(names):
+    """The longest run of rules in the order of the correlation, by trying all subsets."""
+    numbers = [("one", "two").index(name) for name in names][-12:]
+    chosen = (combination for size in (2, 1) for combination in itertools.combinations(numbers, size))
+    return next((len(c) for c in chosen if list(c) == sorted(set(c))), 0)
+
+
+SUMMARIES = {
+    "event_count": len,
+    "value_count": lambda events: len({event["size"] for event in events}),
+    "temporal": lambda events: len({event["rule"] for event in events}),
+    "temporal_ordered": lambda events: in_order([event["rule"] for event in events]),
+    "value_sum": lambda events: sum(event["size"] for event in events),
+    "value_avg": lambda events: statistics.fmean(event["size"] for event in events),
+    "value_median": lambda events: statistics.median(event["size"] for event in events),
+    "value_percentile": lambda events: sorted(e["size"] for e in events)[
+        max(math.ceil(len(events) * 0.5), 1) - 1
+    ],
+}
+
+
+def naive(correlation, events):
+    """Per group: after each event, is there an instant whose window holds enough? Then the group starts anew."""
+    kind, span = correlation["type"], int(correlation["timespan"].rstrip("s"))
+    (operator, number), *_ = correlation["condition"].items()
+    groups, fired, findings = {}, {}, []
+    for event in events:
+        key = tuple(event[GROUPS[event["rule"]][name]] for name in correlation["group-by"])
+        if abs(event["time"] - fired.get(key, -(10**9))) <= span:
+            continue
+        kept = groups.setdefault(key, [])
+        kept.append(event)
+        kept.sort(key=lambda each: each["time"])
+        for end in sorted(
+            {each["time"] for each in kept if event["time"] <= each["time"] <= event["time"] + span}
+        ):
+            window = [each for each in kept if end - span <= each["time"] <= end]
+            if HOLDS[operator](float(SUMMARIES[kind](window)), float(number)):
+                findings.append((event["line"], sorted(each["line"] for each in window)))
+                groups[key], fired[key] = [], end
+                break
+    return findings
+
+
+correlations = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(sorted(SUMMARIES)),
+        "group-by": st.sampled_from([["c-ip"], ["c-ip", "who"], ["who"]]),
+        "timespan": st.sampled_from(["5s", "20s"]),
+        "condition": st.tuples(st.sampled_from(sorted(HOLDS)), st.integers(1, 4)),
+    }
+)
+lines_of = st.lists(
+    st.tuples(st.integers(0, 50), st.integers(1, 2), st.sampled_from(["ann", "bob"]), st.sampled_from([401, 403]), st.integers(1, 4)),
+    min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(correlations, lines_of)
+def test_random_correlations_agree_with_counting_over_all_events(tmp_path_factory, correlation, drawn):
+    operator, number = correlation["condition"]
+    correlation = {**correlation, "condition": {operator: number}, "rules": ["one", "two"]}
+    correlation["aliases"] = {"who": {"one": "cs-username", "two": "cs-uri-stem"}}
+    if correlation["type"].startswith("value"):
+        correlation["condition"]["field"] = "sc-bytes"
+    rules = [
+        {
+            "title": name, "name": name, "id": f"11111111-0000-4000-8000-00000000000{status % 10}",
+            "logsource": {"category": "webserver"}, "detection": {"a": {"sc-status": status}, "condition": "a"},
+        }
+        for status, name in EVENTS.items()
+    ]  # fmt: skip
+    folder = tmp_path_factory.mktemp("correlation")
+    (folder / "rules.yml").write_text(
+        yaml.safe_dump_all(
+            [*rules, {"title": "C", "id": "11111111-0000-4000-8000-000000000009", "correlation": correlation}]
+        )
+    )
+    texts, events = [], []
+    for second, host, who, status, size in drawn:
+        rule = EVENTS[status]
+        user, path = (who, "/x") if rule == "one" else ("zoe", who)
+        texts.append(
+            f'198.51.100.{host} - {user} [02/Mar/2026:00:00:{second:02d} +0000] "GET {path} HTTP/1.1" {status} {size} "-" "x"\n'
+        )
+        events.append({"rule": rule, "time": second, "line": len(texts), "size": size, "source.ip": host,
+                       "user.name": user, "url.path": path})  # fmt: skip
+    (folder / "access.log").write_text("".join(texts))
+    alerts = list(replay_logs(folder / "access.log", [folder / "rules.yml"], "nginx-access"))
+    found = [(a.extra["log"]["line"], sorted(a.extra["log"]["lines"])) for a in alerts]
+    assert found == naive(correlation, events)
+    assert all(START <= a.timestamp // 10**9 <= START + 50 for a in alerts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import re
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sigma.collection import SigmaCollection
 from sigma.conditions import ConditionAND, ConditionFieldEqualsValueExpression, ConditionItem, ConditionNOT
 from sigma.types import (
+    SigmaBool,
     SigmaCasedString,
     SigmaCIDRExpression,
     SigmaCompareExpression,
@@ -22,6 +24,7 @@ from sigma.types import (
     SigmaNumber,
     SigmaRegularExpression,
     SigmaString,
+    SigmaTimestampPart,
     SpecialChars,
 )
 
@@ -54,6 +57,20 @@ def naive_text(value, text):
     return fits(0, text)
 
 
+def naive_part(value, text):
+    try:
+        moment = (
+            dt.datetime.fromtimestamp(float(text), dt.UTC)
+            if text.isdigit()
+            else dt.datetime.fromisoformat(text)
+        )
+    except ValueError:
+        return False
+    moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
+    name = value.timestamp_part.name.lower()
+    return (moment.isocalendar()[1] if name == "week" else getattr(moment, name)) == int(value.number)
+
+
 def naive_value(value, text, event):
     if isinstance(value, SigmaNull):
         return not text
@@ -63,6 +80,10 @@ def naive_value(value, text, event):
         return False
     if isinstance(value, SigmaExpansion):
         return any(naive_value(each, text, event) for each in value.values)
+    if isinstance(value, SigmaBool):
+        return text.lower() == ("true" if value.boolean else "false")
+    if isinstance(value, SigmaTimestampPart):
+        return naive_part(value, text)
     if isinstance(value, SigmaString):
         return naive_text(value, text)
     if isinstance(value, SigmaRegularExpression):
@@ -134,7 +155,14 @@ def matched(rules, events):
 
 words = st.text(LETTERS, max_size=6)
 addresses = st.sampled_from(["10.1.2.3", "192.0.2.1", "2001:db8::1", "10.1.2"])
-values_of_events = st.one_of(st.none(), words, st.sampled_from(["200", "404", "12", "a/b", "/a"]), addresses)
+moments = st.sampled_from(["2026-03-02T10:20:30Z", "2026-03-02T23:20:30-02:00", "1772446830", "2026-12-31"])
+values_of_events = st.one_of(
+    st.none(),
+    words,
+    st.sampled_from(["200", "404", "12", "a/b", "/a", "true", "False", "cmd -a/b"]),
+    addresses,
+    moments,
+)
 events = st.lists(
     st.fixed_dictionaries(dict.fromkeys(FIELDS, values_of_events) | {"event.original": words}),
     min_size=1,
@@ -150,7 +178,11 @@ tests = st.one_of(
     st.tuples(st.just("|exists"), st.booleans()),
     st.tuples(st.just("|cidr"), st.sampled_from(["10.0.0.0/8", "192.0.2.0/31", "2001:db8::/32"])),
     st.tuples(st.sampled_from(["|fieldref", "|fieldref|startswith", "|fieldref|endswith", "|fieldref|contains"]), st.sampled_from(FIELDS)),
-    st.tuples(st.sampled_from(["|base64", "|base64offset|contains", "|wide|base64offset|contains"]), st.sampled_from(["ab", "a/b"])),
+    st.tuples(st.sampled_from(["|base64", "|base64offset|contains", "|wide|base64offset|contains", "|utf16|base64offset|contains", "|utf16be|base64offset|contains"]), st.sampled_from(["ab", "a/b"])),
+    st.tuples(st.sampled_from(["|minute", "|hour", "|day", "|week", "|month", "|year"]), st.sampled_from([1, 2, 3, 10, 20, 31, 2026])),
+    st.tuples(st.sampled_from(["|re|ignorecase", "|re|dotall", "|re|multiline"]), st.sampled_from(["A.B", "^a$", "a\\s*b"])),
+    st.tuples(st.sampled_from(["|windash", "|windash|contains|all"]), st.sampled_from(["-a", "cmd -a", "a"])),
+    st.tuples(st.just(""), st.booleans()),
 )  # fmt: skip
 selections = st.one_of(
     st.dictionaries(st.sampled_from(FIELDS), tests, min_size=1, max_size=3).map(
@@ -200,3 +232,27 @@ def test_masks_agree_with_a_naive_evaluation_of_what_pysigma_parsed(tmp_path_fac
         tree = rule.detection.parsed_condition[0].parsed
         wanted = {i for i, event in enumerate(given_events) if naive(tree, event)}
         assert found.get(str(rule.id), set()) == wanted, rule.detection.to_dict()
+
+
+def test_every_modifier_of_pysigma_is_among_the_random_tests():
+    import inspect
+    import sys
+
+    from sigma.modifiers import modifier_mapping
+
+    text = inspect.getsource(sys.modules[__name__])
+    flags = {"i", "m", "s"}  # of |re, above
+    assert [name for name in modifier_mapping if f"|{name}" not in text and name not in flags] == []
+
+
+def test_expand_takes_the_values_of_the_site(tmp_path):
+    """`|expand` is the one modifier whose values are not in the rule."""
+    file = tmp_path / "rule.yml"
+    file.write_text(
+        "title: T\nid: 22222222-0000-4000-8000-000000000001\nlogsource: {category: webserver}\n"
+        "detection: {a: {alpha|expand|startswith: '%who%x'}, condition: a}\n"
+    )
+    loaded = read([file], {"who": ["a", "b*"]})
+    assert loaded.problems == []
+    given = [{"alpha": text, "event.original": ""} for text in ("ax1", "b*x1", "x", "bx", "xax")]
+    assert matched(loaded.rules, given) == {"22222222-0000-4000-8000-000000000001": {0, 1}}
