@@ -95,6 +95,7 @@ def columns_of(events, kind):
 
 def compare(rule, parsed, events):
     """Numbers of events where the columnar evaluation and the naive one differ, and how many match."""
+    rule.silent = False
     rule.logsource = LogSource(
         "webserver"
     )  # so that one format serves every rule: the whole way, screen included

@@ -35,6 +35,12 @@ PROVINCES = {11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42,
 WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_DIGITS = b"10X98765432"
 _DIGITS = re.compile(rb"(?<![0-9A-Za-z_.-])[0-9]{11,19}[Xx]?(?![0-9A-Za-z_])")
+# What is shown is masked more widely than what counts as found: digits inside words, and numbers written in groups.
+_ANY_DIGITS = re.compile(rb"(?<![0-9])(?:[0-9]{17}[Xx]|[0-9]{11,19})(?![0-9])")
+_GROUPED = re.compile(
+    rb"(?<![0-9])[0-9]{3,6}(?:(?:[ .+-]|%20|%2D)[0-9]{2,8}){1,5}[Xx]?(?![0-9])", re.IGNORECASE
+)
+_SEPARATOR = re.compile(rb"[ .+-]|%20|%2D", re.IGNORECASE)
 _MOBILE = re.compile(rb"1[3-9][0-9]{9}")
 # Issuer numbers: UnionPay 62, Visa, Mastercard, American Express, JCB, Discover, Diners; with their lengths.
 _CARD = re.compile(
@@ -104,8 +110,8 @@ class Hit:
     sample: bytes
 
 
-def numbers_in(value: bytes) -> Iterator[Hit]:
-    for match in _DIGITS.finditer(value):
+def numbers_in(value: bytes, runs: re.Pattern[bytes] = _DIGITS) -> Iterator[Hit]:
+    for match in runs.finditer(value):
         for kind, (holds, mask) in KINDS.items():
             if holds(match[0]):
                 yield Hit(kind, match.start(), match.end(), mask(match[0]))
@@ -117,9 +123,19 @@ def emails_in(value: bytes) -> Iterator[Hit]:
         yield Hit("email", match.start(), match.end(), _mask_email(match[0]))
 
 
+def _shown(value: bytes) -> Iterator[Hit]:
+    """Numbers that must not be shown, however they are written."""
+    yield from numbers_in(value, _ANY_DIGITS)
+    for match in _GROUPED.finditer(value):
+        plain = _SEPARATOR.sub(b"", match[0])
+        hit = next(numbers_in(plain, _ANY_DIGITS), None)
+        if hit is not None:
+            yield Hit(hit.kind, match.start(), match.end(), hit.sample)
+
+
 def masked(value: bytes) -> bytes:
     """The value with everything personal masked."""
-    hits = sorted([*numbers_in(value), *emails_in(value)], key=lambda hit: hit.start)
+    hits = sorted([*_shown(value), *emails_in(value)], key=lambda hit: (hit.start, -hit.end))
     out, last = [], 0
     for hit in hits:
         if hit.start >= last:

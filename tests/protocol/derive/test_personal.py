@@ -77,3 +77,19 @@ def test_masking_leaves_the_rest_alone():
     value = b"/a?id=11010519491231002X&x=1&card=4111111111111111&t=1772410623000"
     assert personal.masked(value) == b"/a?id=110105********002X&x=1&card=411111******1111&t=1772410623000"
     assert isinstance(personal.long_runs(Column.of([b"x"])), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"/u/m13812345678x", b"/u/m138****5678x"),
+        (b"card=4111 1111 1111 1111&n=1", b"card=411111******1111&n=1"),
+        (b"card=4111-1111-1111-1111", b"card=411111******1111"),
+        (b"card=4111%201111%201111%201111", b"card=411111******1111"),
+        (b"tel=138-1234-5678", b"tel=138****5678"),
+        (b"user_11010519491231002X.pdf", b"user_110105********002X.pdf"),
+        (b"2026-03-02 10:00:00 t=1772445600123 10.0.0.1 4111-1111", b"2026-03-02 10:00:00 t=1772445600123 10.0.0.1 4111-1111"),
+    ],
+)  # fmt: skip
+def test_what_is_shown_is_masked_however_it_is_written(value, shown):
+    assert personal.masked(value) == shown
