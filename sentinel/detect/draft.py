@@ -205,15 +205,7 @@ class Draft:
         app_sections = [s for s in sections if s.buffer in BUFFERS and not BUFFERS[s.buffer].packet]
         payload = tuple(m for s in sections if s.buffer == PAYLOAD for m in s.matches)
         stateful = bool(app_sections or self.app_checks)
-        if stateful and ("no_stream" in self.flow or self._bound(sections)):
-            raise ValueError("mixes keywords about one packet with keywords about an application")
-        streamed = self.header.protocol == "tcp-stream" or "only_stream" in self.flow
-        if streamed and self._bound(sections):
-            raise ValueError("mixes keywords about one packet with a stream")
-        if self.header.protocol not in _ANY_PROTOCOL and any(c.name == "ip_proto" for c in self.checks):
-            raise ValueError("ip_proto goes with protocol ip")
-        if directions == (True, True) and any(s.buffer == "http.header.raw" for s in app_sections):
-            raise ValueError("http.header.raw needs flow:to_server or flow:to_client")
+        self._refuse_mixtures(sections, directions, stateful=stateful)
         protocol = PROTOCOLS[self.header.protocol]
         about_hosts = self._about_hosts(sections, applications)
         mode = self._mode(payload, sections)
@@ -265,6 +257,23 @@ class Draft:
             absent=fastpattern.choose_absent(sections),
             searched=fastpattern.searched_buffer(sections),
         )
+
+    def _refuse_mixtures(
+        self, sections: list[Section], directions: tuple[bool, bool], *, stateful: bool
+    ) -> None:
+        """Keywords that Suricata does not take together."""
+        bound = self._bound(sections)
+        if stateful and ("no_stream" in self.flow or bound):
+            raise ValueError("mixes keywords about one packet with keywords about an application")
+        if bound and (self.header.protocol == "tcp-stream" or "only_stream" in self.flow):
+            raise ValueError("mixes keywords about one packet with a stream")
+        named = {check.name for check in self.checks}
+        if "app-layer-protocol" in named and PROTOCOLS[self.header.protocol].applications:
+            raise ValueError("app-layer-protocol goes with rules that name no application")
+        if "ip_proto" in named and self.header.protocol not in _ANY_PROTOCOL:
+            raise ValueError("ip_proto goes with protocol ip")
+        if directions == (True, True) and any(section.buffer == "http.header.raw" for section in sections):
+            raise ValueError("http.header.raw needs flow:to_server or flow:to_client")
 
     def _bound_by_size(self, section: Section) -> None:
         """Suricata looks for contents within the first N bytes where dsize is !N, as if it were N."""

@@ -5,10 +5,12 @@ Each becomes a Part whose buffer is the keyword's name; `values` compares what t
 
 from __future__ import annotations
 
+import contextlib
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sentinel.detect.arguments import comparison, integer, negatable, required, unquoted, words
+from sentinel.detect.arguments import comparison, integer, negatable, nothing, required, unquoted, words
 from sentinel.detect.keywords_content import pattern_bytes
 from sentinel.detect.rule import Check, Content
 
@@ -165,6 +167,8 @@ def _versions(name: str, table: dict[str, int]) -> Callable[[Draft, str | None],
         wanted = []
         for word in words(unquoted(value)):
             negated, text = negatable(word.replace(" ", ""))
+            if negated and name == "tls.version":
+                raise ValueError("cannot be negated")
             if text.lower() in table:
                 wanted.append((negated, table[text.lower()]))
             elif re.fullmatch(r"0x[0-9a-fA-F]{4}", text):
@@ -214,9 +218,39 @@ def _sa_attribute(draft: Draft, value: str | None) -> None:
     _add(draft, "ike.chosen_sa_attribute", "pair", (name.strip(), integer(number.strip())), "ike", _CLIENT)
 
 
-def _validity(name: str) -> Callable[[Draft, str | None], None]:
+# strptime formats of a date in tls_cert_notbefore and tls_cert_notafter
+_DATES = (
+    "%Y-%m", "%Y-%m-%d", "%Y-%m-%d %H", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S",
+)  # fmt: skip
+_DATE_RANGE = re.compile(r"([<>]?)\s*([-: T0-9]+?)\s*(?:<>\s*([-: T0-9]+?))?")
+
+
+def _epoch(text: str) -> int:
+    for form in _DATES:
+        with contextlib.suppress(ValueError):
+            return int(datetime.strptime(text, form).replace(tzinfo=UTC).timestamp())
+    raise ValueError(f"{text!r} is not a date")
+
+
+def _dated(name: str) -> Callable[[Draft, str | None], None]:
+    """Before, after, at or between dates; both ends count."""
+
     def parse(draft: Draft, value: str | None) -> None:
-        _add(draft, name, "validity", (value or "",), "tls", _CLIENT)
+        found = _DATE_RANGE.fullmatch(unquoted(value).strip())
+        if not found or (found[1] and found[3]):
+            raise ValueError("is not a date, <date, >date or date<>date")
+        first = _epoch(found[2])
+        low, high = {"<": (0, first), ">": (first, 1 << 62), "": (first, first)}[found[1]]
+        _add(draft, name, "between", (low, _epoch(found[3]) if found[3] else high), "tls", _CLIENT)
+
+    return parse
+
+
+def _told(name: str) -> Callable[[Draft, str | None], None]:
+    def parse(draft: Draft, value: str | None) -> None:
+        nothing(value)
+        _add(draft, name, "true", (), "tls", _CLIENT)
 
     return parse
 
@@ -253,10 +287,10 @@ APPLICATION: dict[str, Callable[[Draft, str | None], None]] = {
     "tls.issuerdn": _substring("tls.cert_issuer"),
     "tls.fingerprint": _substring("tls.cert_fingerprint"),
     "tls.cert_chain_len": _compared("tls.cert_chain_len", "tls", _CLIENT),
-    "tls_cert_expired": _validity("tls_cert_expired"),
-    "tls_cert_valid": _validity("tls_cert_valid"),
-    "tls_cert_notbefore": _validity("tls_cert_notbefore"),
-    "tls_cert_notafter": _validity("tls_cert_notafter"),
+    "tls_cert_expired": _told("tls_cert_expired"),
+    "tls_cert_valid": _told("tls_cert_valid"),
+    "tls_cert_notbefore": _dated("tls_cert_notbefore"),
+    "tls_cert_notafter": _dated("tls_cert_notafter"),
     "ssh.protoversion": _substring("ssh.proto"),
     "ssh.softwareversion": _substring("ssh.software"),
     "dns.opcode": _compared("dns.opcode", "dns", _BOTH),

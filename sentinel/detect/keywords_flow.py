@@ -134,6 +134,8 @@ def _detection_filter(draft: Draft, value: str | None) -> None:
     given = pairs(value)
     if set(given) != {"track", "count", "seconds"}:
         raise ValueError("needs: track, count, seconds")
+    if given["track"] not in {"by_src", "by_dst"}:
+        raise ValueError("tracks by_src or by_dst")
     _add_threshold(draft, "detection_filter", given)
 
 

@@ -21,6 +21,7 @@ from sentinel.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from sentinel.detect.addresses import AddressSet
     from sentinel.detect.rule import Rule
     from sentinel.model import Packet
 
@@ -72,7 +73,8 @@ class Thresholds:
         if self._override:
             exact = self._override.get(keys[0])
             if exact is not None:
-                thresholds = (exact,)
+                # A rate is kept beside the rule's own threshold, another threshold replaces it.
+                thresholds = (*thresholds, exact) if exact.kind == "rate_filter" else (exact,)
             elif not thresholds:
                 thresholds = tuple(t for t in (self._override.get(key) for key in keys[1:]) if t is not None)[
                     :1
@@ -84,7 +86,8 @@ class Thresholds:
         return Verdict.WRITE
 
     def _count(self, rule: Rule, threshold: Threshold, packet: Packet) -> Verdict:
-        key = (rule.gid, rule.sid, _tracked(threshold.track, packet))
+        rated = threshold.kind == "rate_filter"
+        key = (rule.gid, rule.sid, _tracked(threshold.track, packet), rated)
         entry = self._entries.get(key)
         now = packet.time
         fresh = entry is None
@@ -93,7 +96,7 @@ class Thresholds:
             if len(self._entries) > ENTRY_LIMIT:
                 self._entries.popitem(last=False)
                 metrics.detect_evictions.inc(table="thresholds")
-        if threshold.kind == "rate_filter":
+        if rated:
             return _rate(entry, threshold, now, fresh=fresh)
         if not fresh and now <= entry.since + threshold.seconds * SECOND:
             entry.count += 1
@@ -150,6 +153,7 @@ def _tracked(track: str, packet: Packet) -> Hashable:
 
 
 # --- threshold.config ------------------------------------------------------------------------------------------------
+_IP = re.compile(r",\s*ip\s+(.+)$")
 _LINE = re.compile(r"(suppress|threshold|event_filter|rate_filter)\s+(.*)")
 
 
@@ -181,10 +185,13 @@ def _filter(line: str, variables: Mapping[str, str]) -> Filter:
     if not found:
         raise ValueError("expected suppress, threshold, event_filter or rate_filter")
     kind, rest = found.groups()
-    given = _fields(rest)
+    hosts = ""
+    if kind == "suppress" and (named := _IP.search(rest)):
+        rest, hosts = rest[: named.start()], named[1]
+    given = _fields(rest) | ({"ip": hosts.strip()} if hosts else {})
     gid, sid = integer(given.get("gen_id", "1")), integer(given.get("sig_id", "0"))
     if kind == "suppress":
-        group = addresses(given["ip"], variables) if "ip" in given else None
+        group = _hosts(given["ip"], variables) if "ip" in given else None
         track = given.get("track", "by_src")
         if (group is None) != ("track" not in given) or track not in {"by_src", "by_dst", "by_either"}:
             raise ValueError("suppress takes track by_src, by_dst or by_either together with ip")
@@ -204,6 +211,13 @@ def _filter(line: str, variables: Mapping[str, str]) -> Filter:
     except KeyError as missing:
         raise ValueError(f"{missing.args[0]} is missing") from None
     return Filter(gid, sid, threshold)
+
+
+def _hosts(text: str, variables: Mapping[str, str]) -> AddressSet:
+    """Addresses to the end of the line; as in Suricata none of them is negated."""
+    if "!" in text:
+        raise ValueError(f"suppress takes no negated address: {text}")
+    return addresses(f"[{text}]" if "," in text and not text.startswith("[") else text, variables)
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -30,37 +30,32 @@ if TYPE_CHECKING:
 DONE = -1
 STREAM_BIT = 1 << 62
 
-# The step of HTTP/1 at which Suricata searches a buffer. Once a transaction is past it, Suricata keeps no state of a
-# match, because the prefilter will not bring the rule up again. But a rule of negated contents always comes up, and
+# The step at which Suricata searches a buffer. Once a transaction is past it, Suricata keeps no state of a match,
+# because the prefilter will not bring the rule up again. But a rule of negated contents always comes up, and HTTP/1
 # header blocks are searched once more when the trailer of a chunked message was read.
 _LINE, _HEADERS, _BODY, _TRAILER = 1, 2, 3, 4
 _WITH_TRAILER = {"http.header", "http.header.raw"}
-_STEPS = {
-    f"http.{name}": step
-    for step, names in (
-        (
-            _LINE,
-            (
-                "uri",
-                "uri.raw",
-                "method",
-                "request_line",
-                "protocol",
-                "stat_code",
-                "stat_msg",
-                "response_line",
-            ),
-        ),
-        (_HEADERS, ("header", "header.raw", "header_names", "start", "request_header", "response_header")),
-        (
-            _HEADERS,
-            ("cookie", "user_agent", "host", "host.raw", "referer", "accept", "accept_enc", "accept_lang"),
-        ),
-        (_HEADERS, ("connection", "content_type", "content_len", "server", "location")),
-        (_BODY, ("request_body", "response_body")),
-    )
-    for name in names
-} | {"file.data": _BODY}
+_LINES = "uri uri.raw method request_line protocol stat_code stat_msg response_line"
+_FIELDS = (
+    "header header.raw header_names start request_header response_header cookie user_agent host host.raw referer accept "
+    "accept_enc accept_lang connection content_type content_len server location"
+)
+_HTTP = {
+    **{f"http.{name}": _LINE for name in _LINES.split()},
+    **{f"http.{name}": _HEADERS for name in _FIELDS.split()},
+    **dict.fromkeys(("http.request_body", "http.response_body", "file.data"), _BODY),
+}
+_HELLO = (
+    "tls.sni",
+    "ja3.hash",
+    "ja3.string",
+    "ja3s.hash",
+    "ja3s.string",
+    "tls.random",
+    "tls.random_time",
+    "tls.random_bytes",
+)
+_STEPS: dict[str, dict[str, int]] = {"http": _HTTP, "tls": dict.fromkeys(_HELLO, 0)}
 
 
 class TransactionInspector:
@@ -171,7 +166,7 @@ class TransactionInspector:
                 known[number] = flags
                 return False
         known[number] = DONE
-        if tx.protocol == "http":
+        if tx.protocol in _STEPS:
             self._stay_open(number, tx, state, direction)
         return True
 
@@ -179,7 +174,7 @@ class TransactionInspector:
         """Suricata keeps no state of a match once the transaction is past the step at which it searches the buffer."""
         buffer, negated = self._groups.rules[number].searched
         progress = tx.progress[direction]
-        if progress <= _STEPS.get(buffer, progress):
+        if progress <= _STEPS[tx.protocol].get(buffer, progress):
             return
         if negated:
             del state.flags[direction][number]

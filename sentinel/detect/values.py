@@ -7,7 +7,6 @@ or no. A list of values satisfies a keyword when one of them does.
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sentinel.detect.arguments import Comparison, compare
@@ -38,12 +37,13 @@ def _flags(value: Any, *wanted: tuple[bool, str]) -> bool:
 
 
 def _states(value: Any, *wanted: tuple[bool, str]) -> bool:
-    present = _names(value)
-    return any((name in present) is not negated for negated, name in wanted)
+    """As Suricata computes it: (state & listed) ^ negated."""
+    return bool({_text(value)} & {name for _, name in wanted} ^ {name for negated, name in wanted if negated})
 
 
 def _versions(value: Any, *wanted: tuple[bool, int]) -> bool:
-    return any((value == version) is not negated for negated, version in wanted)
+    """A negated version never matches, as in Suricata."""
+    return any(value == version and not negated for negated, version in wanted)
 
 
 def _setting(value: Any, number: int, wanted: Comparison | None) -> bool:
@@ -56,15 +56,6 @@ def _interface(value: Any, uuid: str, wanted: Comparison | None) -> bool:
     return _text(name).lower() == uuid and (wanted is None or compare(version, wanted))
 
 
-def _validity(value: Any, condition: str) -> bool:
-    """Date strings: ">2020-01-01"; the parser gives a time stamp in seconds."""
-    if not condition:
-        return bool(value)
-    operator, text = (condition[0], condition[1:]) if condition[0] in "<>" else ("=", condition)
-    limit = int(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp())
-    return compare(int(value), (operator, limit, 0))
-
-
 SCALARS: dict[str, Callable[..., bool]] = {
     "compare": lambda value, wanted: isinstance(value, int) and compare(value, wanted),
     "among": lambda value, *numbers: value in numbers,
@@ -75,7 +66,8 @@ SCALARS: dict[str, Callable[..., bool]] = {
     "pair": lambda value, name, number: value == (name, number),
     "interface": _interface,
     "ranges": lambda value, *ranges: any(low <= value <= high for low, high in ranges),
-    "validity": _validity,
+    "between": lambda value, low, high: low <= value <= high,
+    "true": bool,
 }
 WHOLES: dict[str, Callable[..., bool]] = {"flags": _flags, "states": _states}
 

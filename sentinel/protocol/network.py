@@ -120,6 +120,7 @@ class NetworkParser:
         session: Session | None = flow.stream_state
         if session is not None and session.state >= State.ESTABLISHED:
             packet.established = True
+        packet.no_payload_inspect = flow.app_state is not None and flow.app_state.sealed
         if not self.checksums.accepts(packet):
             yield packet
             return
@@ -177,8 +178,10 @@ class NetworkParser:
         session: Session | None = flow.stream_state
         if flow.proto == TCP and session is not None:
             wanted = self.streams.unfinished(flow, session)
-            waiting = bool(flow.transactions)  # complete and inspected ones are gone
-            for to_server, needed in ((True, wanted[0] or waiting), (False, wanted[1] or waiting)):
+            # Complete and inspected transactions are gone; HTTP waits for both sides before it is logged.
+            http = flow.app_proto == "http"
+            waiting = [any(http or not tx.inspected[side] for tx in flow.transactions) for side in (0, 1)]
+            for to_server, needed in ((True, wanted[0] or waiting[0]), (False, wanted[1] or waiting[1])):
                 if needed:
                     yield from self._pseudo(flow, session, to_server=to_server)
         self.streams.forget(flow)

@@ -34,7 +34,12 @@ def test_same_alerts_as_suricata(path, tmp_path):
     known = json.loads(gzip.decompress(path.read_bytes()))
     capture(tmp_path / "all.pcap", known["frames"])
     (tmp_path / "all.rules").write_text("\n".join(known["rules"]), "latin-1")
-    settings = {"packet-alert-max": "255"} | known["settings"]
+    settings = {"packet-alert-max": "255"}
+    for name, value in known["settings"].items():
+        settings[name] = value
+        if name.endswith("-file"):
+            (tmp_path / name).write_text(value)
+            settings[name] = str(tmp_path / name)
     found = collections.Counter()
     for alert in replay_network(tmp_path / "all.pcap", [tmp_path / "all.rules"], settings):
         eve = alert.to_eve()

@@ -48,6 +48,7 @@ class Session:
         "parser",
         "pending",
         "reversed",
+        "sealed",
         "stopped",
         "time",
         "touched",
@@ -69,6 +70,7 @@ class Session:
         self.wanted = ""  # what should follow it
         self.upgraded: Any = None  # the HTTP/1 exchange that HTTP/2 goes on with
         self.stopped = False
+        self.sealed = False  # encrypted from here on
         self.change: str | None = None  # protocol the parser asks for ("" = whatever comes)
         self.touched: list[Transaction] = []
         self.packet_events: list[str] = []
@@ -110,6 +112,13 @@ class Session:
         stream = self.flow.stream_state
         if stream is not None:
             stream.trigger_raw(direction == TO_SERVER)
+
+    def seal(self) -> None:
+        """What follows is encrypted: no rule looks at its bytes."""
+        stream = self.flow.stream_state
+        if stream is not None and not self.sealed:
+            stream.client.stop_raw = stream.server.stop_raw = True
+        self.sealed = True
 
     def one_way(self, transaction: Transaction, direction: int) -> None:
         """A message that is complete by itself: only rules of its own direction look at it (Suricata 7)."""

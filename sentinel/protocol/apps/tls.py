@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from sentinel.protocol.apps.session import Session
     from sentinel.protocol.apps.tls_hello import Hello
 
-_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION, _HEARTBEAT = 20, 21, 22, 23, 24
+_CHANGE_CIPHER, _HANDSHAKE, _APPLICATION, _HEARTBEAT = 20, 22, 23, 24
 _CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 1, 2, 11
-_SERVER_KEY_EXCHANGE, _SERVER_DONE, _CLIENT_KEY_EXCHANGE = 12, 14, 16
+_SERVER_KEY_EXCHANGE, _CLIENT_KEY_EXCHANGE = 12, 16
 _TYPES = frozenset({20, 21, 22, 23, 24})
 # RFC 8446: 2^14 plus 256 of ciphertext; Suricata complains above 16384 + 1024 + 1024 (5246: 2^14 + 2048).
 _MAX_RECORD = 16384 + 1024 + 1024
@@ -53,7 +53,6 @@ class Tls:
         self.hello: list[Hello | None] = [None, None]
         self.certificates: list[list[x509.Certificate]] = [[], []]
         self.version = 0
-        self.state = ["", ""]
         self.transaction = session.begin("tls")
         self.transaction.parser_state = self
         self.transaction.derive = derive
@@ -99,20 +98,25 @@ class Tls:
             self._flag("invalid_ssl_record")
             return -1
         end = pos + 5 + length
+        if self.hello[direction] is None:
+            self._version(direction, version)  # until a hello says better
         if end > len(data):
             return 0
         self._payload(direction, kind, version, data[pos + 5 : end])
         return 5 + length
 
     def _payload(self, direction: int, kind: int, version: int, payload: bytes) -> None:
+        if kind in {_HANDSHAKE, _CHANGE_CIPHER}:
+            self.session.trigger_raw(direction)
         if kind == _HANDSHAKE and not self.encrypted[direction]:
             if not self.version:
                 self.version = version
             self._handshake(direction, payload)
         elif kind == _CHANGE_CIPHER:
             self.encrypted[direction] = self.version != _TLS_1_3 or self.encrypted[direction]
-            self._ssl_state(direction, "change_cipher_spec")
         elif kind == _APPLICATION:
+            if all(self.encrypted):
+                self.session.seal()
             self.encrypted[direction] = True
             if self.hello[0] is not None and self.hello[1] is not None:
                 self._progress(_DONE)
@@ -120,8 +124,6 @@ class Tls:
                 self._progress(_FINISHED)
         elif kind == _HEARTBEAT:
             self._heartbeat(direction, payload)
-        elif kind == _ALERT and len(payload) == 2 and not self.encrypted[direction]:
-            self._ssl_state(direction, "alert")
         if all(self.encrypted) and self.hello[0] is not None:
             self._progress(_DONE)
 
@@ -161,11 +163,9 @@ class Tls:
         elif kind == _CERTIFICATE:
             self._certificate(direction, body)
         elif kind == _SERVER_KEY_EXCHANGE:
-            self._ssl_state(direction, "server_keyx")
+            self._ssl_state("server_keyx")
         elif kind == _CLIENT_KEY_EXCHANGE:
-            self._ssl_state(direction, "client_keyx")
-        elif kind == _SERVER_DONE:
-            self._ssl_state(direction, "server_hello_done")
+            self._ssl_state("client_keyx")
 
     def _client_hello(self, hello: Hello) -> None:
         if hello.truncated:
@@ -175,7 +175,7 @@ class Tls:
         self.hello[0] = hello
         buffers = self.transaction.buffers[0]
         self.version = hello.version
-        buffers["tls.version"] = hello.version
+        self._version(0, next(filter(_known, hello.versions), hello.version))
         _random(buffers, hello)
         if hello.sni is not None:
             buffers["tls.sni"] = hello.sni
@@ -189,7 +189,7 @@ class Tls:
         buffers["ja3.string"] = string
         buffers["ja3.hash"] = fingerprint.md5(string)
         buffers["ja4.hash"] = fingerprint.ja4(hello)
-        self._ssl_state(0, "client_hello")
+        self._ssl_state("client_hello")
 
     def _server_hello(self, hello: Hello) -> None:
         if hello.truncated:
@@ -199,15 +199,14 @@ class Tls:
         self.hello[1] = hello
         self.version = hello.versions[0] if hello.versions else hello.version
         buffers = self.transaction.buffers[1]
-        for side in self.transaction.buffers:
-            side["tls.version"] = self.version
+        self._version(1, self.version)
         _random(buffers, hello)
         if hello.alpn:
             buffers["tls.alpn"] = hello.alpn
         string = fingerprint.ja3s(hello)
         buffers["ja3s.string"] = string
         buffers["ja3s.hash"] = fingerprint.md5(string)
-        self._ssl_state(1, "server_hello")
+        self._ssl_state("server_hello")
 
     def _certificate(self, direction: int, body: bytes) -> None:
         total = int.from_bytes(body[:3], "big")
@@ -248,10 +247,10 @@ class Tls:
         buffers["tls_cert_notafter"] = first.not_after
         now = self.session.time // 1_000_000_000
         buffers["tls_cert_expired"] = first.not_after < now
-        buffers["tls_cert_valid"] = first.not_before <= now <= first.not_after
+        buffers["tls_cert_valid"] = now <= first.not_after  # Suricata does not ask when it begins
         if first.alternatives:
             buffers["tls.subjectaltname"] = first.alternatives
-        self.transaction.progress[direction] = max(self.transaction.progress[direction], _CERT_READY)
+        self._progress(_CERT_READY)
 
     # --- SSLv2 --------------------------------------------------------------------------------------------------
     def _sslv2(self, direction: int, data: bytes, pos: int) -> int:
@@ -266,29 +265,31 @@ class Tls:
             self.version = int.from_bytes(body[1:3], "big")
             hello = tls_hello.Hello(version=self.version)
             self.hello[0] = hello
-            self.transaction.buffers[0]["tls.version"] = self.version
-            self._ssl_state(0, "client_hello")
+            self._version(0, self.version)
+            self._ssl_state("client_hello")
         elif body[0] == 4 and direction == 1:
             self.hello[1] = tls_hello.Hello(version=self.version)
-            self._ssl_state(1, "server_hello")
+            self._ssl_state("server_hello")
         return 2 + length
 
     # --- bookkeeping --------------------------------------------------------------------------------------------
     def _flag(self, event: str) -> None:
         self.session.flag(self.transaction, event)
 
-    def _ssl_state(self, direction: int, word: str) -> None:
-        """What ssl_state and ssl_version compare; the newest message of the direction."""
-        self.state[direction] = word
+    def _ssl_state(self, word: str) -> None:
+        """The newest handshake message of either side, which rules of both directions compare."""
+        for buffers in self.transaction.buffers:
+            buffers["ssl_state"] = word
+
+    def _version(self, direction: int, version: int) -> None:
         buffers = self.transaction.buffers[direction]
-        seen = buffers.setdefault("ssl_state", [])
-        if word.encode() not in seen:
-            seen.append(word.encode())
-        buffers["ssl_version"] = self.version
+        buffers["tls.version"] = buffers["ssl_version"] = version
 
     def _progress(self, step: int) -> None:
         for direction in (0, 1):
             self.transaction.progress[direction] = max(self.transaction.progress[direction], step)
+            if step >= _DONE:
+                self.transaction.buffers[1].setdefault("tls.cert_chain_len", 0)
             if step >= _FINISHED:
                 self.transaction.done[direction] = True
 
@@ -298,6 +299,11 @@ def _random(buffers: dict[str, Any], hello: Hello) -> None:
         buffers["tls.random"] = hello.random
         buffers["tls.random_time"] = hello.random[:4]
         buffers["tls.random_bytes"] = hello.random[4:]
+
+
+def _known(version: int) -> bool:
+    """A version of TLS, not a GREASE value (RFC 8701)."""
+    return 0x0301 <= version <= 0x0304 or version >> 8 == 0x7F
 
 
 def _date(seconds: int) -> str:

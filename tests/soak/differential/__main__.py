@@ -19,7 +19,7 @@ from pathlib import Path
 from differential.engines import Comparison
 from differential.traffic import interleaved
 
-FAMILIES = ("payloads", "http1", "packets")
+FAMILIES = ("payloads", "http1", "packets", "rates", "tls")
 
 
 def made(family, seed, rules, sessions):
@@ -28,15 +28,21 @@ def made(family, seed, rules, sessions):
     texts = list(module.rules(rng, 1000, rules))
     conversations = module.sessions(rng, sessions)
     labels = [frames.label for frames in conversations if getattr(frames, "label", "")]
-    return texts, interleaved(rng, conversations), labels, getattr(module, "SETTINGS", {})
+    schedule = getattr(module, "schedule", interleaved)
+    settings = module.settings(rng, [*range(1000, 1000 + rules)]) if hasattr(module, "settings") else {}
+    return texts, schedule(rng, conversations), labels, settings
 
 
 def record(folder, family, seed, found, frames, settings):
     left_out = {sid for sid, _ in found.differing} | found.one_sided
     kept = [text for sid, text in found.by_sid.items() if sid not in left_out]
     expected = [[sid, flow, n] for (sid, flow), n in sorted(found.theirs.items()) if sid not in left_out]
+    # Settings that name a file hold its text instead.
+    texts = {
+        name: Path(value).read_text() if name.endswith("-file") else value for name, value in settings.items()
+    }
     content = {
-        "settings": settings,
+        "settings": texts,
         "rules": kept,
         "frames": [[round(seconds, 6), base64.b64encode(frame).decode()] for seconds, frame in frames],
         "expected": expected,
