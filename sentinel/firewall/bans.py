@@ -308,6 +308,16 @@ def wanted_elements(state: State, now: int) -> dict[str, list[BanElement]]:
     return wanted
 
 
+def wanted_left(state: State, piece: Network, now: int) -> int | None:
+    """How long one kernel element should live: nanoseconds, None when it should not be there."""
+    shorter = max((known for known in BAN_LENGTHS[piece.family] if known < piece.length), default=0)
+    owners = [str(piece.widened(length)) for length in range(shorter + 1, piece.length + 1)]
+    marks = ", ".join("?" * len(owners))
+    sql = f"SELECT max(expires) FROM ban WHERE expires > ? AND address IN ({marks})"  # noqa: S608 - only marks
+    expires = state.read(sql, (now, *owners))[0][0]
+    return None if expires is None else int(expires) - now
+
+
 def mend(missing: Iterable[BanElement], extra: Iterable[Network]) -> int:
     """The number of transactions it took."""
     return set_elements.remove(extra) + set_elements.put(missing)

@@ -26,6 +26,7 @@ from sentinel.firewall import (
     transaction,
     versions,
 )
+from sentinel.firewall.networks import Network
 from sentinel.firewall.ruleset import FAMILY, TABLE, Kind, Ruleset
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 
     from sentinel.firewall.listing import Listing
     from sentinel.firewall.netlink import Burst
-    from sentinel.firewall.networks import Network
     from sentinel.firewall.nft import BanElement, Listed
     from sentinel.firewall.ruleset import Set
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
+MOST_SINGLE_ELEMENTS = 256
 MOST_SINGLE_READINGS = 3  # beyond that one reading of the table is cheaper
 LINES_KEPT = 12  # of a difference, in the ledger
 
@@ -111,21 +112,40 @@ class Keeper:
                     raise
 
     def _elements(self, placed: Ruleset, burst: Burst | None) -> Iterator[Drift]:
-        names_known = {one.name for one in placed.sets if one.kind is not Kind.RATE}
-        whole = burst is None or burst.overflow
-        dirty = names_known if whole or burst is None else names_known & burst.touched_sets()
+        dirty = {one.name for one in placed.sets if one.kind is not Kind.RATE}
+        now = time.time_ns()
+        if burst is not None and not burst.overflow:
+            dirty &= burst.touched_sets()
+            dirty -= {
+                name for name in dirty & differences.BAN_SETS.keys() if self._as_wanted(name, burst, now)
+            }
         if not dirty:
             return
         many = len(dirty) > MOST_SINGLE_READINGS
         listed = kernel.all_elements() if many else {name: kernel.elements(name) for name in dirty}
-        now = time.time_ns()
+        took = time.time_ns() - now
         for one in placed.sets:
             if one.name in dirty and one.kind is not Kind.BANS:
-                yield from _policy_set(one, listed[one.name], now)
+                yield from _policy_set(one, listed[one.name], now, took)
         if dirty & differences.BAN_SETS.keys():
             wanted = bans.wanted_elements(self.state, now)
             for name in sorted(dirty & differences.BAN_SETS.keys()):
-                yield from _ban_set(name, wanted[name], listed[name])
+                yield from _ban_set(name, wanted[name], listed[name], took)
+
+    def _as_wanted(self, name: str, burst: Burst, now: int) -> bool:
+        """Are the elements that events told of as they should be? Every ban is such an event, and reading all of
+        100,000 for each would cost seconds.
+        """
+        outcome = burst.outcome(name)
+        if len(outcome) > MOST_SINGLE_ELEMENTS:
+            return False
+        family, length = differences.BAN_SETS[name]
+        for key, milliseconds in outcome.items():
+            wanted = bans.wanted_left(self.state, Network(family, int.from_bytes(key, "big"), length), now)
+            expires = None if milliseconds is None else milliseconds / 1_000
+            if not differences.same_time(wanted, expires, 0):
+                return False
+        return True
 
     def _placed(self, number: int, wanted: Listing) -> Ruleset:
         if self._cache is None or self._cache[0] != number:
@@ -204,14 +224,14 @@ def _lines(found: Listing) -> Iterator[str]:
         yield from lines
 
 
-def _policy_set(one: Set, listed: list[Listed], now: int) -> Iterator[Drift]:
-    lines, script = differences.of_policy_set(one, listed, now)
+def _policy_set(one: Set, listed: list[Listed], now: int, took: int) -> Iterator[Drift]:
+    lines, script = differences.of_policy_set(one, listed, now, took)
     if lines:
         yield Drift("elements", f"set {one.name}", lines[:LINES_KEPT], script)
 
 
-def _ban_set(name: str, wanted: list[BanElement], listed: list[Listed]) -> Iterator[Drift]:
-    missing, extra = differences.of_ban_set(name, wanted, listed)
+def _ban_set(name: str, wanted: list[BanElement], listed: list[Listed], took: int) -> Iterator[Drift]:
+    missing, extra = differences.of_ban_set(name, wanted, listed, took)
     if missing or extra:
         lines = [f"- {element.key()}" for element in missing] + [f"+ {network}" for network in extra]
         yield Drift("elements", f"set {name}", tuple(lines[:LINES_KEPT]), bans=(missing, extra))

@@ -40,6 +40,7 @@ KINDS = {
 }  # fmt: skip
 _TABLE_ATTRIBUTE = 1
 _ELEMENTS_ATTRIBUTE = 3
+_KEY, _EXPIRATION = 1, 5  # NFTA_SET_ELEM_
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 
@@ -48,7 +49,7 @@ class Change:
     kind: str
     deleted: bool
     name: str = ""
-    keys: tuple[bytes, ...] = ()
+    elements: tuple[tuple[bytes, int], ...] = ()  # key, milliseconds until it ends (0: it does not)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {'deleted' if self.deleted else 'added'}".replace("  ", " ")
@@ -72,6 +73,16 @@ class Burst:
 
     def __bool__(self) -> bool:
         return bool(self.commits) or self.overflow
+
+    def outcome(self, set_name: str) -> dict[bytes, int | None]:
+        """Of each element of a set that was touched: how long it lives now, None where it was deleted."""
+        return {
+            key: None if change.deleted else milliseconds
+            for _, changes in self.commits
+            for change in changes
+            if change.kind == "element" and change.name == set_name
+            for key, milliseconds in change.elements
+        }
 
     def touched_sets(self) -> set[str]:
         return {change.name for _, changes in self.commits for change in changes if change.kind == "element"}
@@ -134,8 +145,8 @@ class Events:
             what, deleted, name = KINDS[kind]
             attributes = _attributes(body)
             if _text(attributes.get(_TABLE_ATTRIBUTE, b"")) == TABLE:
-                keys = tuple(_keys(attributes)) if what == "element" else ()
-                self._open.append(Change(what, deleted, _text(attributes.get(name, b"")), keys))
+                elements = tuple(_elements(attributes)) if what == "element" else ()
+                self._open.append(Change(what, deleted, _text(attributes.get(name, b"")), elements))
 
 
 def process_name(pid: int, fallback: str) -> str:
@@ -185,12 +196,12 @@ def _attributes(data: bytes) -> dict[int, bytes]:
     return dict(_pairs(data))
 
 
-def _keys(attributes: dict[int, bytes]) -> Iterator[bytes]:
+def _elements(attributes: dict[int, bytes]) -> Iterator[tuple[bytes, int]]:
     for _, element in _pairs(attributes.get(_ELEMENTS_ATTRIBUTE, b"")):
-        key = _attributes(element).get(1, b"")
-        value = _attributes(key).get(1, b"")
+        found = _attributes(element)
+        value = _attributes(found.get(_KEY, b"")).get(1, b"")
         if value:
-            yield value
+            yield value, int.from_bytes(found.get(_EXPIRATION, b""), "big")
 
 
 def _text(data: bytes) -> str:

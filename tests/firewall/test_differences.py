@@ -43,6 +43,18 @@ def test_what_is_about_to_end_may_be_there_or_not():
     assert differences.of_policy_set(one, [Listed(1, 1, 2, 1)], NOW) == ((), "")
 
 
+def test_a_slow_reading_is_no_other_time():
+    took = 30 * 10**9
+    one = policy_set((1, 1, HOUR), (2, 2, NOW + 10 * 10**9))
+    assert differences.of_policy_set(one, [Listed(1, 1, 3_600, 3_575)], NOW, took) == ((), "")
+    assert differences.of_policy_set(one, [Listed(1, 1, 3_600, 3_500)], NOW, took)[0] == (
+        "~ 0.0.0.1: other time",
+    )
+    wanted = [BanElement(4, 32, 1, 3_600 * 10**9, 1_800 * 10**9)]
+    assert differences.of_ban_set("ban_4_32", wanted, [Listed(1, 1, 3_600, 1_775)], took) == ([], [])
+    assert differences.of_ban_set("ban_4_32", wanted, [Listed(1, 1, 3_600, 1_775)])[0] == wanted
+
+
 def test_bans_by_address_and_time():
     wanted = [BanElement(4, 32, number, 3_600 * 10**9, 1_800 * 10**9) for number in (1, 2, 3)]
     listed = [Listed(1, 1, 3_600, 1_800), Listed(2, 2, 3_600, 60), Listed(9, 9, 60, 60)]
