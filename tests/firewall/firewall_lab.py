@@ -234,10 +234,16 @@ def packet(number, family, source, destination, protocol, port, source_port):
     return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + body
 
 
+ICMP_REQUESTS = (
+    (8, "echo-request"),
+    (13, "timestamp-request"),
+    (15, "info-request"),
+    (17, "address-mask-request"),
+)  # a packet's port says which
 BODIES = {
     "tcp": lambda n, port, sport: struct.pack(">HHIIBBHHH", sport, port, n, 0, 0x50, 2, 1024, 0, 0),
     "udp": lambda n, port, sport: struct.pack(">HHHH", sport, port, 8, 0),
-    "icmp": lambda n, port, sport: struct.pack(">BBHHH", 8, 0, 0, n & 0xFFFF, 1),
+    "icmp": lambda n, port, sport: struct.pack(">BBHHH12x", ICMP_REQUESTS[port % 4][0], 0, 0, n & 0xFFFF, 1),
     "icmpv6": lambda n, port, sport: struct.pack(">BBHHH", 128, 0, 0, n & 0xFFFF, 1),
     "gre": lambda n, port, sport: struct.pack(">HH", 0, 0x0800),
     "esp": lambda n, port, sport: struct.pack(">II", n, 1),
@@ -290,6 +296,8 @@ class RandomPolicy:
             "udp/53",
             "icmp",
             "icmpv6",
+            *(f"icmp/{name}" for _, name in ICMP_REQUESTS),
+            "icmpv6/echo-request",
             "gre",
             "esp",
             "tcp",
@@ -482,7 +490,7 @@ def disagreements(lab, random, count):
     ):
         one = explain.Packet(
             Direction(direction), family, source, destination, protocol, port, source_port,
-            "echo-request" if protocol in {"icmp", "icmpv6"} else "",
+            {"icmp": ICMP_REQUESTS[port % 4][1], "icmpv6": "echo-request"}.get(protocol, ""),
             None if direction == "outbound" else interface,
             None if direction == "inbound" else "eth1",
         )  # fmt: skip
