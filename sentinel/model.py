@@ -13,7 +13,7 @@ line), never the wall clock, so a replay gives exactly the alerts of the live ru
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,14 @@ class Column:
         data = b"".join([self.data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
         return Column(data, offsets, self.present)
 
+    def take(self, rows: NDArray[np.int64]) -> Column:
+        """The same values of these rows alone, as spans."""
+        starts, ends = (
+            (self.offsets[:-1], self.offsets[1:]) if self.ends is None else (self.offsets, self.ends)
+        )
+        present = None if self.present is None else self.present[rows]
+        return Column(self.data, starts[rows], present, ends[rows])
+
     @classmethod
     def of(cls, values: Sequence[bytes | None]) -> Column:
         """A contiguous column of these values; None is absent."""
@@ -129,17 +137,42 @@ class Columns:
     absent: set[str] = field(default_factory=set)  # names that `derive` could not make
     parsed: NDArray[np.bool_] | None = None
     mask: Callable[[bytes], bytes] | None = None  # hides personal data in a value before it is shown
+    # Names of the logged columns that a column is computed from; None: nobody knows.
+    basis: Callable[[Columns, str], frozenset[str]] | None = None
+    whole: tuple[Columns, NDArray[np.int64]] | None = (
+        None  # the batch of which these are some rows, and which
+    )
+
+    def take(self, rows: NDArray[np.int64]) -> Columns:
+        """Some rows of this batch. Their columns are made when asked for, as here, of these rows alone."""
+        return replace(
+            self,
+            rows=len(rows),
+            times=self.times[rows],
+            numbers=self.numbers[rows],
+            columns={},
+            absent=set(),
+            parsed=None if self.parsed is None else self.parsed[rows],
+            whole=(self, rows),
+        )
 
     def column(self, name: str) -> Column | None:
         """The column of that name, computed at most once a batch; None where these rows have no such field."""
         found = self.columns.get(name)
-        if found is None and self.derive is not None and name not in self.absent:
-            found = self.derive(self, name)
+        if found is None and name not in self.absent:
+            found = self._made(name)
             if found is None:
                 self.absent.add(name)
             else:
                 self.columns[name] = found
         return found
+
+    def _made(self, name: str) -> Column | None:
+        if self.whole is not None:
+            whole, rows = self.whole
+            if name in whole.columns:
+                return whole.columns[name].take(rows)
+        return None if self.derive is None else self.derive(self, name)
 
 
 @dataclass(slots=True, eq=False)

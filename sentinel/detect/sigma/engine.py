@@ -10,6 +10,8 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sentinel import metrics
 from sentinel.detect.sigma.alert import Describer
 from sentinel.detect.sigma.correlate import Correlator
@@ -83,16 +85,19 @@ class LogEngine:
     def matches(self, view: View) -> list[tuple[Rule, Rows]]:
         """Every rule with the rows it matches."""
         screen = self.screen(view.columns.kind)
+        part, candidates = screen.narrow(view)
+        whole = np.arange(view.columns.rows)
+        asked = [(number, part, rows) for number, rows in candidates]
+        asked += [(number, view, whole) for number in screen.everywhere]
         result = []
-        for number, rows in screen.candidates(view):
+        for number, its, rows in sorted(asked, key=lambda item: item[0]):
             rule = screen.rules[number]
-            served = rows_of(rule.logsource, view, rows)
-            asked = rows if served is None else rows[served]
-            if not len(asked):
-                continue
-            matched = asked[evaluate(rule.condition, view, asked)]
-            if len(matched):
-                result.append((rule, matched))
+            served = rows_of(rule.logsource, its, rows)
+            kept = rows if served is None else rows[served]
+            if len(kept):
+                matched = kept[evaluate(rule.condition, its, kept)]
+                if len(matched):
+                    result.append((rule, its.outside(matched)))
         return result
 
     def _correlate(

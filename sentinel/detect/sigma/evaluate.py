@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sentinel.detect.sigma.predicate import Compare, Exists, Null, Number, SameAs, Text, TimePart
+from sentinel.detect.sigma.predicate import COMPARE, Compare, Exists, Null, Number, SameAs, Text, TimePart
 from sentinel.detect.sigma.tree import All, AnyOf, Not, Test
 
 if TYPE_CHECKING:
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from sentinel.detect.sigma.values import Mask, Rows, Values, View
 
 MANY_ROWS = 48  # from here on it pays to know the distinct values
+NARROW = 4  # when fewer than one row in so many is left, derived columns are made for those rows alone
 
 
 def evaluate(node: Node, view: View, rows: Rows) -> Mask:
     if isinstance(node, Test):
         return _test(node, view, rows)
+    field = view.single.get(id(node))
+    if field is not None and len(rows) >= MANY_ROWS:
+        return _single(node, field, view, rows)
     if isinstance(node, Not):
         return ~evaluate(node.child, view, rows)
     if isinstance(node, All):
@@ -30,23 +34,46 @@ def evaluate(node: Node, view: View, rows: Rows) -> Mask:
     return _any(node, view, rows)
 
 
+def _single(node: Node, field: str, view: View, rows: Rows) -> Mask:
+    """A condition on one field, asked once of each of its values; the last verdict is that of absence."""
+    values = view.raw(field)
+    if values is None:
+        return np.full(len(rows), _holds(node, None), np.bool_)
+    distinct, codes = values.distinct()
+    verdicts = np.array([*(_holds(node, value) for value in distinct), _holds(node, None)], np.bool_)
+    found: Mask = verdicts[codes[rows]]  # code -1 is absence
+    return found
+
+
+def _holds(node: Node, value: bytes | None) -> bool:
+    if isinstance(node, Test):
+        predicate = node.predicate
+        return predicate.absent if value is None else predicate.test(value)
+    if isinstance(node, Not):
+        return not _holds(node.child, value)
+    results = (_holds(child, value) for child in node.children)
+    return all(results) if isinstance(node, All) else any(results)
+
+
 def _all(node: All, view: View, rows: Rows) -> Mask:
+    result = np.zeros(len(rows), np.bool_)
     if any(isinstance(child, Test) and _missing(child, view) for child in node.children):
-        return np.zeros(len(rows), np.bool_)
-    result = np.ones(len(rows), np.bool_)
+        return result
     alive = np.arange(len(rows))
     for child in node.children:
-        if not len(alive):
+        if not len(rows):
             break
-        holds = evaluate(child, view, rows[alive])
-        result[alive[~holds]] = False
-        alive = alive[holds]
+        if view.whole is None and len(rows) * NARROW < view.columns.rows:
+            view, rows = view.part(rows), np.arange(len(rows))
+        holds = evaluate(child, view, rows)
+        alive, rows = alive[holds], rows[holds]
+    result[alive] = True
     return result
 
 
 def _missing(node: Test, view: View) -> bool:
     """Whether no row can pass because this log has no such field."""
-    return not node.predicate.absent and not view.forms(node.field)
+    return not node.predicate.absent and not view.has(node.field)
 
 
 def _any(node: AnyOf, view: View, rows: Rows) -> Mask:
@@ -75,17 +102,19 @@ def _test(node: Test, view: View, rows: Rows) -> Mask:
 def _ask(node: Test, view: View, rows: Rows) -> Mask:
     predicate = node.predicate
     forms = view.forms(node.field)
-    if not forms:
+    logged = next(forms, None)
+    if logged is None:
         return np.full(len(rows), predicate.absent, np.bool_)
     if isinstance(predicate, SameAs):
-        return _pairs(predicate, forms, view.forms(predicate.other), rows)
+        return _pairs(predicate, [logged, *forms], list(view.forms(predicate.other)), rows)
     if isinstance(predicate, (Exists, Null)):
-        return _presence(predicate, forms[0], rows)
-    result = _form(node, forms[0], rows)
-    for values in forms[1:]:
-        rest = np.flatnonzero(~result)
-        if len(rest):
-            result[rest] = _form(node, values, rows[rest], decoded=True)
+        return _presence(predicate, logged, rows)
+    result = _form(node, logged, rows)
+    rest = np.flatnonzero(~result)
+    while len(rest) and (values := next(forms, None)) is not None:
+        holds = _form(node, values, rows[rest], decoded=True)
+        result[rest[holds]] = True
+        rest = rest[~holds]
     return result
 
 
@@ -114,6 +143,8 @@ def _form(node: Test, values: Values, rows: Rows, *, decoded: bool = False) -> M
 def _match(node: Test, values: Values, rows: Rows) -> Mask:
     predicate = node.predicate
     test = predicate.test
+    if isinstance(predicate, Compare) and len(rows) >= MANY_ROWS:
+        return _compare(predicate, values, rows)
     if len(rows) < MANY_ROWS:
         return np.fromiter((test(value) for value in values.take(rows)), np.bool_, len(rows))
     distinct, codes = values.distinct()
@@ -128,6 +159,14 @@ def _match(node: Test, values: Values, rows: Rows) -> Mask:
     return found
 
 
+def _compare(predicate: Compare, values: Values, rows: Rows) -> Mask:
+    numbers, plain = values.numbers(rows)
+    result: Mask = COMPARE[predicate.operator](numbers, predicate.number) & plain
+    odd = np.flatnonzero(~plain)
+    result[odd] = [predicate.test(value) for value in values.take(rows[odd])]
+    return result
+
+
 def _pairs(predicate: SameAs, left: list[Values], right: list[Values], rows: Rows) -> Mask:
     result = np.zeros(len(rows), np.bool_)
     for i, row in enumerate(rows.tolist()):
@@ -137,8 +176,8 @@ def _pairs(predicate: SameAs, left: list[Values], right: list[Values], rows: Row
     return result
 
 
-# Sizes and times differ from line to line: each costs a conversion, so they are asked of what is left.
-_COST = {Exists: 0, Null: 0, Number: 0.5, Text: 1, Compare: 6, TimePart: 8}
+# Times differ from line to line: each costs a conversion, so they are asked of what is left.
+_COST = {Exists: 0, Null: 0, Number: 0.5, Text: 1, Compare: 1.5, TimePart: 8}
 
 
 def arranged(node: Node) -> Node:
@@ -156,7 +195,7 @@ def arranged(node: Node) -> Node:
 
 def _cost(node: Node) -> float:
     if isinstance(node, Test):
-        return _COST.get(type(node.predicate), 2)
+        return _COST.get(type(node.predicate), 4)
     if isinstance(node, Not):
         return _cost(node.child) + 0.5
     return sum(map(_cost, node.children))

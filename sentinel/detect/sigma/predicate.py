@@ -231,10 +231,10 @@ class Compare:
 
     def test(self, value: bytes) -> bool:
         found = number_of(value)
-        return found is not None and _COMPARE[self.operator](found, self.number)
+        return found is not None and COMPARE[self.operator](found, self.number)
 
 
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {  # of numbers, or of arrays of them
     "LT": lambda a, b: a < b,
     "LTE": lambda a, b: a <= b,
     "GT": lambda a, b: a > b,

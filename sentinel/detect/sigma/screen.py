@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sentinel.detect.prefilter import Pattern, Prefilter
+from sentinel.detect.sigma.known import Known
 from sentinel.detect.sigma.logsource import serves
+from sentinel.detect.sigma.predicate import SameAs
 from sentinel.detect.sigma.tree import All, Not, Test
+from sentinel.detect.sigma.values import GROUPS, LINE, View, members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,16 +27,18 @@ if TYPE_CHECKING:
 
     from sentinel.detect.sigma.predicate import Needle
     from sentinel.detect.sigma.tree import Node, Rule
-    from sentinel.detect.sigma.values import Rows, View
+    from sentinel.detect.sigma.values import Rows
 
-    Keys = list[tuple[str, Needle]]
+    Asked = tuple[str, Needle]
+    Keys = list[Asked]
 
-INNER_NEWLINE = b"\x0b"
 LIGHTEST = 9.0  # bits; a needle that stands in more than every few hundredth line costs more than it saves
 # Fields with a handful of values: comparing the whole column is cheaper than a callback a row.
 _NEWLINE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:n|x0[aA])")
 FEW_VALUES = {"cs-method", "sc-status", "http.request.method", "http.response.status_code", "http.version", "cs-version",
               "event.outcome", "event.action", "event.category", "shop.action", "process.name", "type"}  # fmt: skip
+# The parts of a request, which have most of their needles in common.
+_PLACE = {column: "request" for name, columns in GROUPS.items() if name != LINE for column in columns}
 
 
 def keys_of(node: Node) -> tuple[float, Keys] | None:
@@ -54,54 +59,28 @@ def keys_of(node: Node) -> tuple[float, Keys] | None:
     return min(weight for weight, _ in some), [key for _, keys in some for key in keys]
 
 
-def _needles(node: Node) -> Iterator[tuple[str, Needle]]:
-    if isinstance(node, Test):
-        needle = node.predicate.needle
-        if needle is not None and node.field not in FEW_VALUES and needle.weight >= LIGHTEST:
-            yield node.field, needle
-    elif not isinstance(
-        node, Not
-    ):  # exceptions are often common (pictures, known agents) and rarely asked about
-        for child in node.children:
-            yield from _needles(child)
-
-
 def _on_lines(expression: bytes) -> bytes:
-    """The expression for lines as `_lines` makes them, so that no match begins or ends at a separator."""
+    """The expression for lines as `Values.as_lines` makes them, so that no match begins or ends at a separator."""
     return _NEWLINE.sub(rb"\1\\x0b", expression)
 
 
-def _lines(values: list[bytes]) -> bytes:
-    """One value a line. A newline inside a value becomes the one white space that needles look for in its stead."""
-    data = b"\n".join(values)
-    if data.count(b"\n") >= len(values):
-        data = b"\n".join([value.replace(b"\n", INNER_NEWLINE) for value in values])
-    return data
-
-
 @dataclass(slots=True)
-class FieldScreen:
-    """The needles of one field: `owners[n]` are the rules that needle n makes candidates."""
+class ColumnScreen:
+    """The needles that may stand in one column, or in any part of a request: parts share one database."""
 
     prefilter: Prefilter
-    owners: list[list[int]]
-    numbers: dict[Needle, int]
+    needles: list[Needle]
 
-    def candidates(self, name: str, view: View, found: dict[int, list[Rows]]) -> None:
-        for values in view.forms(name):
-            distinct, _ = values.distinct()
-            numbers, ends = self.prefilter.scan(_lines(distinct))
-            if not numbers:
-                continue
-            lengths = np.fromiter(map(len, distinct), np.int64, len(distinct))
-            begins = np.cumsum(lengths + 1) - lengths - 1
-            hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
-            needles = np.asarray(numbers, np.int64)
-            for needle in np.unique(needles).tolist():
-                its = values.rows_of(hit[needles == needle])
-                view.hits[name, needle].append(its)
-                for owner in self.owners[needle]:
-                    found[owner].append(its)
+    def scan(self, column: str, view: View) -> Iterator[tuple[Needle, Rows]]:
+        """(needle, rows) for each needle found in a form of the column."""
+        for values in view.forms_of(column):
+            data, begins, rows = values.as_lines()
+            numbers, ends = self.prefilter.scan(data)
+            if numbers:
+                hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
+                found = np.asarray(numbers, np.int64)
+                for number in np.unique(found).tolist():
+                    yield self.needles[number], rows[np.unique(hit[found == number])]
 
 
 @dataclass(slots=True)
@@ -109,62 +88,125 @@ class Screen:
     """The rules that serve one format. `everywhere` are evaluated over all rows."""
 
     rules: list[Rule]
-    fields: dict[str, FieldScreen] = field(default_factory=dict)
+    columns: dict[str, ColumnScreen] = field(default_factory=dict)
+    # What a needle in a column means: the fields that it was asked of, and the rules that it makes candidates.
+    meaning: dict[tuple[str, Needle], list[tuple[str, list[int]]]] = field(default_factory=dict)
     everywhere: list[int] = field(default_factory=list)
-    asked: dict[int, tuple[str, int]] = field(
-        default_factory=dict
-    )  # id of a Test -> field and needle that stand for it
+    asked: dict[int, Asked] = field(default_factory=dict)  # see View
+    single: dict[int, str] = field(default_factory=dict)  # see View
+    _known: defaultdict[tuple[str, ...], Known] = field(default_factory=lambda: defaultdict(Known))
 
     @classmethod
     def build(cls, rules: Iterable[Rule], kind: str, cache: Path | None = None) -> Screen:
         screen = cls([rule for rule in rules if serves(rule.logsource, kind)])
-        wanted: dict[str, dict[Needle, list[int]]] = defaultdict(lambda: defaultdict(list))
+        wanted: dict[Asked, list[int]] = defaultdict(list)
         for number, rule in enumerate(screen.rules):
-            for name, needle in _needles(rule.condition):
-                wanted[name].setdefault(
-                    needle, []
-                )  # so that the screen answers every costly test of a candidate
             keys = keys_of(rule.condition)
             if keys is None:
                 screen.everywhere.append(number)
-                continue
-            for name, needle in keys[1]:
-                wanted[name][needle].append(number)
-        refused: set[int] = set()
-        for name, owners in wanted.items():
-            patterns = [
-                Pattern(_on_lines(n.expression), n.caseless, n.dotall, multiline=True) for n in owners
-            ]
-            numbers = {needle: number for number, needle in enumerate(owners)}
-            made = FieldScreen(Prefilter.compile(patterns, cache), list(owners.values()), numbers)
-            screen.fields[name] = made
-            refused.update(owner for number in made.prefilter.refused for owner in made.owners[number])
-        screen.everywhere = sorted({*screen.everywhere, *refused})
+            for key in keys[1] if keys is not None else ():
+                wanted[key].append(number)
+        refused = screen._compile(wanted, cache)
+        lost = {owner for key, owners in wanted.items() if key[1] in refused for owner in owners}
+        screen.everywhere = sorted({*screen.everywhere, *lost})
         for rule in screen.rules:
-            screen._note(rule.condition)
+            screen._note(rule.condition, {key for key in wanted if key[1] not in refused})
+            screen._field_of(rule.condition)
         return screen
 
-    def _note(self, node: Node) -> None:
+    def _compile(self, wanted: dict[Asked, list[int]], cache: Path | None) -> set[Needle]:
+        """Needles that Hyperscan does not take."""
+        sets: dict[str, dict[Needle, None]] = defaultdict(dict)
+        for (name, needle), owners in wanted.items():
+            for column in members(name):
+                sets[_PLACE.get(column, column)][needle] = None
+                self.meaning.setdefault((column, needle), []).append((name, owners))
+        refused: set[Needle] = set()
+        made = {}
+        for place, needles in sets.items():
+            patterns = [
+                Pattern(_on_lines(n.expression), n.caseless, n.dotall, multiline=True) for n in needles
+            ]
+            made[place] = ColumnScreen(Prefilter.compile(patterns, cache), list(needles))
+            refused.update(made[place].needles[number] for number in made[place].prefilter.refused)
+        for column, _ in self.meaning:
+            self.columns[column] = made[_PLACE.get(column, column)]
+        return refused
+
+    def _field_of(self, node: Node) -> str:
+        """The field of few values that is all this condition asks; "" where it asks something else."""
+        if isinstance(node, Test):
+            plain = node.field in FEW_VALUES and not isinstance(node.predicate, SameAs)
+            return node.field if plain else ""
+        fields = {
+            self._field_of(child) for child in ((node.child,) if isinstance(node, Not) else node.children)
+        }
+        if len(fields) != 1:
+            return ""
+        found = fields.pop()
+        if found:
+            self.single[id(node)] = found
+        return found
+
+    def _note(self, node: Node, screened: set[Asked]) -> None:
         """Remember which tests the screen answers: where their needle was not found, they are false."""
         if isinstance(node, Test):
-            made, needle = self.fields.get(node.field), node.predicate.needle
-            number = made.numbers.get(needle) if made is not None and needle is not None else None
-            if made is not None and number is not None and number not in made.prefilter.refused:
-                self.asked[id(node)] = (node.field, number)
+            needle = node.predicate.needle
+            if needle is not None and (node.field, needle) in screened:
+                self.asked[id(node)] = (node.field, needle)
         else:
             for child in (node.child,) if isinstance(node, Not) else node.children:
-                self._note(child)
+                self._note(child, screened)
 
     def candidates(self, view: View) -> list[tuple[int, Rows]]:
-        """(rule, rows ascending) for every rule that may match."""
-        found: dict[int, list[Rows]] = defaultdict(list)
-        view.asked = self.asked
-        for name, screen in self.fields.items():
-            screen.candidates(name, view, found)
+        """(rule, ascending rows) for every rule that may match."""
+        part, found = self.narrow(view)
         whole = np.arange(view.columns.rows)
-        result = [(number, whole) for number in self.everywhere]
-        known = set(self.everywhere)
-        result += [
-            (number, np.unique(np.concatenate(rows))) for number, rows in found.items() if number not in known
-        ]
-        return sorted(result, key=lambda item: item[0])
+        found = [(number, part.outside(rows)) for number, rows in found]
+        return sorted([*found, *((number, whole) for number in self.everywhere)], key=lambda item: item[0])
+
+    def narrow(self, view: View) -> tuple[View, list[tuple[int, Rows]]]:
+        """A view of the rows in which a needle stands, and (rule, ascending rows of that view) for every rule with keys
+        that may match. Values that were scanned before, without a find, are not scanned again.
+        """
+        view.asked, view.single = self.asked, self.single
+        found: dict[int, list[Rows]] = defaultdict(list)
+        for deciding, columns in self._by_column(view).items():
+            self._scan(view, deciding, columns, found)
+        unkeyed = set(self.everywhere)
+        kept = {
+            number: np.unique(np.concatenate(rows)) for number, rows in found.items() if number not in unkeyed
+        }
+        part = view.part(np.unique(np.concatenate([*kept.values(), np.zeros(0, np.int64)])))
+        return part, [(number, part.inside(rows)) for number, rows in kept.items()]
+
+    def _by_column(self, view: View) -> dict[str, list[str]]:
+        """The screened columns by the one logged column that decides about them; under LINE what is always scanned."""
+        made: dict[str, list[str]] = defaultdict(list)
+        for column in self.columns:
+            deciding = view.basis(column)
+            made[min(deciding) if len(deciding) == 1 else LINE].append(column)
+        return made
+
+    def _scan(self, view: View, deciding: str, columns: list[str], found: dict[int, list[Rows]]) -> None:
+        """The columns that one logged column decides about: one row for each of its new values is looked at."""
+        values = view.raw(deciding) if deciding != LINE else None
+        known = self._known[deciding, *columns]
+        new = None if values is None else known.new(values)
+        if deciding != LINE and (new is None or not new.values):
+            return
+        looked = view if new is None else View(view.columns.take(new.first()))
+        dirty = np.zeros(looked.columns.rows, np.bool_)
+        for column in columns:
+            for needle, local in self.columns[column].scan(column, looked):
+                meant = self.meaning.get((column, needle))
+                if meant is None:
+                    continue
+                dirty[local] = True
+                rows = local if new is None else new.all_rows(local)
+                for name, owners in meant:
+                    view.hits[name, needle].append(rows)
+                    for owner in owners:
+                        found[owner].append(rows)
+        if new is not None:
+            known.learn(new, dirty)

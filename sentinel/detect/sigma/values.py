@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
+    from sentinel.detect.sigma.predicate import Needle
     from sentinel.model import Column, Columns
 
     Rows = NDArray[np.int64]
     Mask = NDArray[np.bool_]
     Codes = NDArray[np.int64]
+    Asked = tuple[str, Needle]  # a field and what is looked for in it
 
 LINE = "event.original"
+NEWLINE, ZERO = 10, 48
+DIGITS = 15  # a number of so many digits is exact as a float too
+INNER_NEWLINE = b"\x0b"
 SHORT = 7  # bytes of a value that fit beside its length in one machine word
 FORMS = ("", "|decoded")
 # One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
+# Sigma's keywords are looked for in the line, and in the parts of a request as the application saw them.
 _INPUT = ("url.original", "http.request.body.content", "http.request.cookie")
 GROUPS = {
+    LINE: (LINE, *_INPUT, "http.request.referrer", "user_agent.original"),
     "request.input": _INPUT,
     "request.any": (*_INPUT, "user_agent.original"),
     "request.page": (*_INPUT, "user_agent.original", "http.request.referrer"),
@@ -34,6 +43,11 @@ GROUPS = {
     "request.line": (*_INPUT, "http.request.referrer", "request.command", "user_agent.original"),
     "request.headers": ("user_agent.original", "http.request.referrer"),
 }
+
+
+def members(name: str) -> tuple[str, ...]:
+    """The columns that a rule's field means."""
+    return GROUPS.get(name or LINE, (name,))
 
 
 @dataclass(slots=True)
@@ -65,6 +79,45 @@ class Values:
     def having(self, rows: Rows) -> Mask | None:
         return None if self.present is None else self.present[rows]
 
+    def as_lines(self) -> tuple[bytes, Rows, Rows]:
+        """One value a line for a scan: the bytes, where each line begins, whose row it is. A newline inside a value
+        becomes the one white space that needles look for in its stead.
+        """
+        every = np.arange(len(self.starts))
+        if self._are_lines():
+            return self.data, self.starts, every
+        rows = every if self.present is None else np.flatnonzero(self.present)
+        values = self.take(rows)
+        data = b"\n".join(values)
+        if data.count(b"\n") >= max(len(values), 1):
+            data = b"\n".join([value.replace(b"\n", INNER_NEWLINE) for value in values])
+        lengths = (self.ends - self.starts)[rows]
+        return data, np.cumsum(lengths + 1) - lengths - 1, rows
+
+    def _are_lines(self) -> bool:
+        """Whether the buffer holds just these values, one a line: then nothing need be copied."""
+        data, starts, ends = self.data, self.starts, self.ends
+        if self.present is not None or not len(starts) or starts[0] != 0 or len(data) - ends[-1] > 1:
+            return False
+        if not bool((starts[1:] == ends[:-1] + 1).all()):
+            return False
+        if data.count(b"\n", 0, int(ends[-1])) != len(starts) - 1:
+            return False
+        return bool((np.frombuffer(data, np.uint8)[ends[:-1]] == NEWLINE).all())
+
+    def numbers(self, rows: Rows) -> tuple[NDArray[np.int64], Mask]:
+        """The values of these rows as integers, and which of them are plain digits (at most DIGITS)."""
+        ends, lengths = self.ends[rows], (self.ends - self.starts)[rows]
+        plain = (lengths > 0) & (lengths <= DIGITS)
+        total = np.zeros(len(rows), np.int64)
+        view = np.frombuffer(self.data or b"\0", np.uint8)
+        for i in range(int(lengths[plain].max(initial=0))):
+            inside = plain & (i < lengths)
+            digit = np.where(inside, view[np.maximum(ends - 1 - i, 0)], ZERO) - np.uint8(ZERO)
+            plain &= digit <= 9
+            total += digit.astype(np.int64) * 10**i
+        return total, plain
+
     def distinct(self) -> tuple[list[bytes], Codes]:
         """The different values, and which of them each row has (-1: none). Logs repeat themselves: clients, agents,
         referrers and many targets are worth looking at once a batch.
@@ -85,20 +138,14 @@ class Values:
 
     def _short(self, rows: Rows, codes: Codes) -> list[bytes]:
         """Status, method and their like: a value is a number of eight bytes, its length in the first."""
-        view = np.frombuffer(self.data + bytes(SHORT), np.uint8)
+        view = np.frombuffer(self.data or b"\0", np.uint8)
         starts, lengths = self.starts[rows], (self.ends - self.starts)[rows]
         key = lengths.astype(np.uint64)
         for i in range(int(lengths.max())):
-            key |= np.where(i < lengths, view[starts + i], 0).astype(np.uint64) << np.uint64(8 * (i + 1))
+            place = np.minimum(starts + i, len(view) - 1)
+            key |= np.where(i < lengths, view[place], 0).astype(np.uint64) << np.uint64(8 * (i + 1))
         _, firsts, codes[rows] = np.unique(key, return_index=True, return_inverse=True)
         return self.take(rows[firsts])
-
-    def rows_of(self, values: Rows) -> Rows:
-        """The rows that have one of these distinct values, ascending."""
-        _, codes = self.distinct()
-        wanted = np.zeros(int(codes.max(initial=-1)) + 2, np.bool_)
-        wanted[values] = True
-        return np.flatnonzero(wanted[codes])  # code -1 reads the last element, which is never wanted
 
 
 @dataclass(slots=True)
@@ -106,19 +153,54 @@ class View:
     """All fields of one batch by name, made when first asked for."""
 
     columns: Columns
-    _forms: dict[str, list[Values]] = field(default_factory=dict)
     _values: dict[str, Values | None] = field(default_factory=dict)
     # What a screen found: the rows of each needle, by field; and which tests it answers, by the id of the Test.
-    hits: defaultdict[tuple[str, int], list[Rows]] = field(default_factory=lambda: defaultdict(list))
-    asked: dict[int, tuple[str, int]] = field(default_factory=dict)
+    hits: defaultdict[Asked, list[Rows]] = field(default_factory=lambda: defaultdict(list))
+    asked: dict[int, Asked] = field(default_factory=dict)
+    # Conditions that ask one field of few values, by their id: evaluated once a value.
+    single: dict[int, str] = field(default_factory=dict)
+    whole: View | None = None  # the view of which this one shows the rows `rows`
+    rows: Rows | None = None
 
-    def forms(self, name: str) -> list[Values]:
-        found = self._forms.get(name)
-        if found is None:
-            names = GROUPS.get(name, (name or LINE,))
-            made = (self._value(base + form) for base in names for form in FORMS)
-            found = self._forms[name] = [values for values in made if values is not None]
-        return found
+    def part(self, rows: Rows) -> View:
+        """A view of some rows; what a screen finds belongs to both."""
+        if len(rows) == self.columns.rows:
+            return self
+        whole, rows = self.whole or self, self.outside(rows)
+        return View(whole.columns.take(rows), {}, self.hits, self.asked, self.single, whole, rows)
+
+    def inside(self, rows: Rows) -> Rows:
+        """Of these rows of the whole view, those shown here, by their numbers here."""
+        if self.rows is None:
+            return rows
+        at = np.searchsorted(self.rows, rows)
+        at = at[at < len(self.rows)]
+        here: Rows = at[self.rows[at] == rows[: len(at)]]
+        return here
+
+    def outside(self, rows: Rows) -> Rows:
+        """These rows by their numbers in the whole view."""
+        return rows if self.rows is None else self.rows[rows]
+
+    def basis(self, name: str) -> frozenset[str]:
+        """The logged columns that decide about a field."""
+        basis = self.columns.basis
+        return frozenset({name}) if basis is None else basis(self.columns, name)
+
+    def forms(self, name: str) -> Iterator[Values]:
+        """The logged form of a field and then its others, each made when the one before did not do."""
+        for base in members(name):
+            yield from self.forms_of(base)
+
+    def forms_of(self, column: str) -> Iterator[Values]:
+        for form in FORMS:
+            values = self._value(column + form)
+            if values is not None:
+                yield values
+
+    def has(self, name: str) -> bool:
+        """Whether these rows have the field at all."""
+        return next(self.forms(name), None) is not None
 
     def _value(self, name: str) -> Values | None:
         """One object a column, so that groups of fields share what it has worked out."""
@@ -136,7 +218,9 @@ class View:
         if key is None:
             return None
         rows = self.hits.get(key)
-        return np.zeros(0, np.int64) if rows is None else rows[0] if len(rows) == 1 else np.concatenate(rows)
+        if rows is None:
+            return np.zeros(0, np.int64)
+        return self.inside(np.unique(np.concatenate(rows)))
 
     def value(self, name: str, row: int) -> bytes | None:
         values = self.raw(name)

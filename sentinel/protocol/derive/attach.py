@@ -47,11 +47,32 @@ class Derivation:
     def attach(self, columns: Columns) -> Columns:
         parse = columns.derive
 
+        def logged(columns: Columns, name: str) -> Column | None:
+            """What the format has under that name."""
+            if parse is None:
+                return None
+            if columns.whole is None:
+                return parse(columns, name)
+            whole, rows = columns.whole
+            found = logged(whole, name)
+            if found is None:
+                return None
+            whole.columns[name] = found
+            return found.take(rows)
+
         def derive(columns: Columns, name: str) -> Column | None:
-            found = parse(columns, name) if parse is not None else None
+            found = logged(columns, name)
             return self._make(columns, name) if found is None else found
 
+        def basis(columns: Columns, name: str) -> frozenset[str]:
+            base = name.partition("|")[0]
+            base = taxonomy.ALIASES.get(base, base)
+            if base in columns.columns or logged(columns, base) is not None:
+                return frozenset({base})
+            return _BASIS.get(base, _UNKNOWN if base.startswith("pii.") else frozenset({base}))
+
         columns.derive = derive
+        columns.basis = basis
         columns.mask = masked
         return columns
 
@@ -78,11 +99,24 @@ def _decoded(columns: Columns, name: str) -> Column | None:
     if part is not None:
         return part(columns, "|decoded")
     column = columns.column(name) if name in decoding.DECODED else None
-    if column is None or (name == "event.original" and columns.column("url.original") is None):
+    if column is None:
         return None
     return decoding.decoded(column, plus=name in decoding.WITH_PLUS)
 
 
+_TARGET = frozenset({"url.original"})
+_UNKNOWN: frozenset[str] = frozenset({"event.original"})
+# What else than a column of its own name a derived column is computed from.
+_BASIS = {
+    "url.path": _TARGET,
+    "url.query": _TARGET,
+    "url.extension": _TARGET,
+    "http.request.referrer.query": frozenset({"http.request.referrer"}),
+    "request.command": _TARGET,
+    "shop.item": _TARGET | {"http.request.method"},
+    "shop.action": _TARGET | {"http.request.method"},
+    "@timestamp": _UNKNOWN,
+}
 _PARTS: dict[str, Callable[[Columns], Column | None]] = {
     **taxonomy.PARTS,
     "shop.item": shop.item,

@@ -28,7 +28,7 @@ def command(columns: Columns) -> Column | None:
     logged = columns.column(TARGET)
     if logged is None:
         return None
-    decoded = columns.column(TARGET + "|decoded")
+    logged, decoded = logged.packed(), columns.column(TARGET + "|decoded")
     values: list[bytes | None] = [None] * columns.rows
     some = False
     for row in _suspects(columns, logged, decoded):
@@ -47,11 +47,7 @@ def _suspects(columns: Columns, logged: Column, decoded: Column | None) -> list[
         set() if decoded is None or decoded.present is None else set(np.flatnonzero(decoded.present).tolist())
     )
     if any(mark in logged.data for mark in (b"'", b"\\", b"^", b"$", b"`")):
-        starts, ends = (
-            (logged.offsets[:-1], logged.offsets[1:])
-            if logged.ends is None
-            else (logged.offsets, logged.ends)
-        )
+        starts, ends = logged.offsets[:-1], logged.offsets[1:]
         marks = np.flatnonzero(np.frombuffer(logged.data.translate(_MARKS), np.bool_))
         rows.update(np.flatnonzero(np.searchsorted(marks, ends) > np.searchsorted(marks, starts)).tolist())
     return sorted(row for row in rows if row < columns.rows)

@@ -18,8 +18,6 @@ import numpy as np
 from sentinel.model import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 PASSES = 4  # nobody decodes more often than a proxy, a framework and an application do
@@ -31,7 +29,7 @@ WITH_PLUS = {
     "http.request.referrer",
     "http.request.body.content",
 }
-DECODED = WITH_PLUS | {"user_agent.original", "url.domain", "event.original"}
+DECODED = WITH_PLUS | {"user_agent.original", "url.domain"}
 
 _WIDE_PERCENT = re.compile(rb"%[uU]([0-9A-Fa-f]{4})")
 _ESCAPE = re.compile(
@@ -45,20 +43,18 @@ _WIDE = re.compile(rb"\xef\xbc[\x81-\xbf]|\xef\xbd[\x80-\x9e]")  # U+FF01..U+FF5
 
 def decoded(column: Column, *, plus: bool) -> Column | None:
     """The decoded form; None where no row changes."""
-    rows = _suspects(column, plus=plus)
-    if not len(rows):
-        return None
     values: list[bytes | None] = []
     where: list[int] = []
-    for row in rows.tolist():
-        value = column.get(row)
+    packed = column.packed()
+    for row in _suspects(packed, plus=plus).tolist():
+        value = packed.get(row)
         if value is None:
             continue
         new = decode(value, plus=plus)
         if new != value:
             values.append(new)
             where.append(row)
-    return _sparse(values, where, column) if where else None
+    return _sparse(values, where, packed) if where else None
 
 
 @lru_cache(16_384)  # a page's address comes back as referrer of all it loads
@@ -69,9 +65,12 @@ def decode(value: bytes, *, plus: bool) -> bytes:
         value = value.replace(b"+", b" ")
     for _ in range(PASSES):
         before = value
-        for mark, undo in _STEPS:
-            if mark in value:
-                value = undo(value)
+        if b"\\" in value:
+            value = _ESCAPE.sub(_escape, value)
+        if b"%" in value:
+            value = _percent(value)
+        if b"&" in value and (b";" in value or b"#" in value):
+            value = _ENTITY.sub(_entity, value)
         if value == before:
             break
     if not value.isascii():
@@ -81,21 +80,10 @@ def decode(value: bytes, *, plus: bool) -> bytes:
 
 def _suspects(column: Column, *, plus: bool) -> NDArray[np.int64]:
     """Rows with a byte that some step undoes."""
-    marks = _marks(column.data, plus)
+    marks = np.flatnonzero(np.frombuffer(column.data.translate(_MARKS[plus]), np.bool_))
     if not len(marks):
         return marks
-    starts, ends = (
-        (column.offsets[:-1], column.offsets[1:]) if column.ends is None else (column.offsets, column.ends)
-    )
-    having = np.searchsorted(marks, ends) > np.searchsorted(marks, starts)
-    if column.present is not None:
-        having &= column.present
-    return np.flatnonzero(having)
-
-
-@lru_cache(4)  # the columns of a batch are spans of one buffer
-def _marks(data: bytes, plus: bool) -> NDArray[np.int64]:
-    return np.flatnonzero(np.frombuffer(data.translate(_MARKS[plus]), np.bool_))
+    return np.unique(np.searchsorted(column.offsets, marks, "right") - 1)
 
 
 def _table(marks: bytes) -> bytes:
@@ -122,7 +110,11 @@ def _sparse(values: list[bytes | None], where: list[int], like: Column) -> Colum
 def _percent(value: bytes) -> bytes:
     if b"%u" in value or b"%U" in value:
         value = _WIDE_PERCENT.sub(_wide_percent, value)
-    return unquote_to_bytes(value)
+    try:  # where all escapes are whole, a codec does it in one go
+        text = value.replace(b"\\", b"\\\\").replace(b"%", b"\\x").decode("unicode_escape")
+        return text.encode("latin-1")
+    except UnicodeDecodeError:
+        return unquote_to_bytes(value)
 
 
 def _wide_percent(match: re.Match[bytes]) -> bytes:
@@ -150,10 +142,3 @@ def _shortest(match: re.Match[bytes]) -> bytes:
 
 def _narrow(match: re.Match[bytes]) -> bytes:
     return bytes((ord(match[0].decode("utf-8")) - 0xFEE0,))
-
-
-_STEPS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
-    (b"\\", lambda value: _ESCAPE.sub(_escape, value)),
-    (b"%", _percent),
-    (b"&", lambda value: _ENTITY.sub(_entity, value)),
-)

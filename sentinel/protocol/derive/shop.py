@@ -8,7 +8,6 @@ no pattern fits; `shop.item`, the last number or slug of the path (which product
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from sentinel.model import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sentinel.model import Columns
 
@@ -108,9 +107,11 @@ class Vocabulary:
         methods = {method for method, _, _ in patterns} | {ANY_METHOD}
         self._signs = frozenset(_sign(path) for _, path, _ in patterns)
         self._expressions = {method: _compile(patterns, method) for method in methods}
-        self.action = lru_cache(CACHED)(self._action)
+        names = [b"", *dict.fromkeys(action.encode() for _, _, action in patterns)]
+        self._names = Column.of(names)  # action n is the n-th of these
+        self._numbers = _Numbers(self.action, {name: number for number, name in enumerate(names)})
 
-    def _action(self, method: bytes, path: bytes) -> bytes | None:
+    def action(self, method: bytes, path: bytes) -> bytes | None:
         signs = self._signs
         if b"" not in signs and not any(part[:SIGN] in signs for part in _PARTS.split(path.lower())):
             return None  # most requests are for pictures and scripts
@@ -122,9 +123,40 @@ class Vocabulary:
         paths, methods = columns.column("url.path"), columns.column("http.request.method")
         if paths is None or methods is None:
             return None
-        action = self.action
-        pairs = zip(methods.values(), paths.values(), strict=True)
-        return Column.of([action(method, path) if method and path else None for method, path in pairs])
+        if len(self._numbers) > CACHED:
+            self._numbers.clear()
+        asked = _requests(methods, paths)
+        codes = np.fromiter(map(self._numbers.__getitem__, asked), np.int64, len(asked))
+        bounds = self._names.offsets
+        return Column(self._names.data, bounds[codes], codes > 0, bounds[codes + 1])
+
+
+class _Numbers(dict[bytes, int]):
+    """`METHOD path` -> the number of its action, 0 for none; worked out once, as most requests come again."""
+
+    def __init__(self, action: Callable[[bytes, bytes], bytes | None], numbers: dict[bytes, int]) -> None:
+        super().__init__()
+        self._action, self._numbers = action, numbers
+
+    def __missing__(self, request: bytes) -> int:
+        method, _, path = request.partition(b" ")
+        found = self._action(method, path) if method and path else None
+        number = self[request] = 0 if found is None else self._numbers[found]
+        return number
+
+
+def _requests(methods: Column, paths: Column) -> list[bytes]:
+    """`METHOD path` of every row; in a request line they stand beside each other."""
+    if methods.data is paths.data and methods.ends is not None and paths.ends is not None:
+        beside = methods.ends + 1 == paths.offsets
+        for column in (methods, paths):
+            beside &= True if column.present is None else column.present
+        spans = zip(methods.offsets.tolist(), paths.ends.tolist(), strict=True)
+        if bool(beside.all()):
+            data = paths.data
+            return [data[a:b] for a, b in spans]
+    pairs = zip(methods.values(), paths.values(), strict=True)
+    return [method + b" " + path if method and path else b"" for method, path in pairs]
 
 
 def _sign(path: str) -> bytes:
@@ -168,7 +200,7 @@ def item(columns: Columns) -> Column | None:
     actions = columns.column("shop.action")
     if actions is None:
         return None
-    rows = len(actions.offsets) - 1
+    rows = columns.rows
     present = np.ones(rows, np.bool_) if actions.present is None else actions.present
     values: list[bytes | None] = [None] * rows
     for row in np.flatnonzero(present).tolist():

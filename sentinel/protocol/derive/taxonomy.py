@@ -15,7 +15,11 @@ from sentinel.model import Column
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from sentinel.model import Columns
+
+    Ints = NDArray[np.int64]
 
 ALIASES = {
     "cs-method": "http.request.method",
@@ -46,6 +50,7 @@ ALIASES = {
     "dst_ip": "destination.ip",
 }
 QUESTION, DOT, SLASH = b"?./"
+SPARSE = 500  # bytes of a batch a row: spans of so few rows are searched one by one
 
 
 def alias(columns: Columns, name: str) -> Column | None:
@@ -54,7 +59,7 @@ def alias(columns: Columns, name: str) -> Column | None:
 
 def _target(
     columns: Columns, form: str = "", name: str = "url.original"
-) -> tuple[Column, np.ndarray, np.ndarray, np.ndarray] | None:
+) -> tuple[Column, Ints, Ints, Ints] | None:
     """The target column, its begins and ends, and where its first question mark is (its end where it has none)."""
     column = columns.column(name + form)
     if column is None:
@@ -62,12 +67,22 @@ def _target(
     starts, ends = (
         (column.offsets[:-1], column.offsets[1:]) if column.ends is None else (column.offsets, column.ends)
     )
-    marks = np.flatnonzero(np.frombuffer(column.data, np.uint8) == QUESTION)
+    return column, starts, ends, _first(column.data, starts, ends)
+
+
+def _first(data: bytes, starts: Ints, ends: Ints) -> Ints:
+    """Where the first question mark of each span is, or its end."""
+    if len(starts) * SPARSE < len(data):
+        find = data.find
+        found = [find(b"?", a, b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        at = np.array(found, np.int64)
+        return np.where(at < 0, ends, at)
+    marks = np.flatnonzero(np.frombuffer(data, np.uint8) == QUESTION)
     if not len(marks):
-        return column, starts, ends, ends
-    at = np.searchsorted(marks, starts)
-    first = marks[np.minimum(at, len(marks) - 1)]
-    return column, starts, ends, np.where((at < len(marks)) & (first < ends), first, ends)
+        return ends
+    place = np.searchsorted(marks, starts)
+    first = marks[np.minimum(place, len(marks) - 1)]
+    return np.where((place < len(marks)) & (first < ends), first, ends)
 
 
 def path(columns: Columns, form: str = "") -> Column | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,10 +17,21 @@ def test_codes_lead_back_to_the_values(cells, longest):
     distinct, codes = values.distinct()
     assert len(set(distinct)) == len(distinct)
     assert [None if code < 0 else distinct[code] for code in codes.tolist()] == cells
-    for code, value in enumerate(distinct):
-        assert values.rows_of(np.array([code])).tolist() == [
-            i for i, cell in enumerate(cells) if cell == value
-        ]
+    data, begins, rows = values.as_lines()
+    lines = data.split(b"\n")
+    assert [data[a : a + len(line)] for a, line in zip(begins.tolist(), lines, strict=False)] == lines[
+        : len(rows)
+    ]
+    assert rows.tolist() == [i for i, cell in enumerate(cells) if cell is not None]
+    assert lines[: len(rows)] == [cell.replace(b"\n", b"\x0b") for cell in cells if cell is not None]
+
+
+def test_a_batch_of_lines_is_scanned_as_it_stands():
+    lines = ["a", "", "bc"]
+    values = View(columns_of(lines, "text")).raw("")
+    data, begins, rows = values.as_lines()
+    assert data is values.data
+    assert (begins.tolist(), rows.tolist()) == ([0, 2, 3], [0, 1, 2])
 
 
 def test_a_group_of_fields_has_all_their_forms():
