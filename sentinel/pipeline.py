@@ -219,6 +219,10 @@ class LogWatch:
         positions, begun = checkpoint.resume()
         tail = Tail(plan.settings.files, positions, begun)
         checkpoint.begin(tail)
+        correlator = plan.engine.correlator
+        correlator.recording = True
+        correlator.restore(checkpoint.memory())
+        checkpoint.forget_memory(correlator.names)
         logs: dict[str, _Log] = {}
         turn = threading.Event()
 
@@ -231,14 +235,17 @@ class LogWatch:
                 turn.set()
 
         for file, batch in tail.batches(turn, idle):
+            if plan is not self._plan:
+                break  # the new rules read it, with the windows as they were committed
             log = logs.get(batch.source)
             if log is None:
                 metrics.log_lines_unparsed.begin(file=batch.source)
                 log = logs[batch.source] = _Log(file)
             self._lines += len(batch)
             self._liveness.seen(batch.source, time.monotonic())
-            checkpoint.commit(batch.source, batch.cookie, log.read(self._plan, batch))
-            if stop.is_set() or plan is not self._plan:
+            alerts = log.read(plan, batch)
+            checkpoint.commit(batch.source, batch.cookie, alerts, correlator.changes)
+            if stop.is_set():
                 turn.set()
 
     def _look_alive(self, checkpoint: Checkpoint, plan: _LogPlan) -> None:

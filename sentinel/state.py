@@ -53,6 +53,11 @@ MIGRATIONS: tuple[str, ...] = (
         result TEXT NOT NULL, step INTEGER NOT NULL, detail TEXT NOT NULL);
     """,
     "CREATE INDEX ban_history_time ON ban_history (time)",
+    """
+    CREATE TABLE correlation (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, whole INTEGER NOT NULL, data BLOB NOT NULL);
+    CREATE INDEX correlation_name ON correlation (name);
+    """,
 )
 
 

@@ -1,8 +1,9 @@
 """Exactly once over kill -9: where each log stands and how long the journal is, in one transaction.
 
 A batch's alerts are appended to the journal first, then its position and the journal's length are committed
-together. At start the journal is cut to the recorded length: alerts of a batch that was never committed go, and
-because its position was not committed either, its lines are read and written again. Either both happened or neither.
+together, and with them what correlations must remember of the batch. At start the journal is cut to the recorded
+length: alerts of a batch that was never committed go, and because its position was not committed either, its lines are
+read and written again. Either all of it happened or nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sentinel.capture.tail import Tail
     from sentinel.model import Alert
     from sentinel.state import State
+
+    Change = tuple[str, bool, bytes]  # a correlation, whether this replaces all before it, and its bytes
 
 FILE_KEY = "log:"  # checkpoint rows of files, of patterns that were followed before, and of the journal
 PATTERN_KEY = "log-pattern:"
@@ -66,13 +69,20 @@ class Checkpoint:
         patterns = {PATTERN_KEY + pattern: True for pattern in tail.patterns}
         self._save({**positions, **patterns}, self._journal.length())
 
-    def commit(self, source: str, position: object, alerts: Sequence[Alert]) -> None:
-        """After a batch: its alerts into the journal, then its position and the journal's length."""
+    def memory(self) -> list[Change]:
+        """What correlations remembered at the last commit, in the order in which it was stored."""
+        rows = self._state.read("SELECT name, whole, data FROM correlation ORDER BY sequence")
+        return [(row["name"], bool(row["whole"]), row["data"]) for row in rows]
+
+    def commit(
+        self, source: str, position: object, alerts: Sequence[Alert], memory: Sequence[Change] = ()
+    ) -> None:
+        """After a batch: its alerts into the journal, then its position, the journal's length and `memory`."""
         length = self._journal.append(alerts)
         if alerts:
             self._journal.sync()
         value = position.to_json() if isinstance(position, Position) else position
-        self._save({FILE_KEY + source: value}, length)
+        self._save({FILE_KEY + source: value}, length, memory)
 
     def note(self, alerts: Sequence[Alert]) -> None:
         """Alerts that belong to no line."""
@@ -80,7 +90,7 @@ class Checkpoint:
         self._journal.sync()
         self._save({}, length)
 
-    def _save(self, rows: dict[str, Any], length: int) -> None:
+    def _save(self, rows: dict[str, Any], length: int, memory: Sequence[Change] = ()) -> None:
         rows[JOURNAL_KEY + str(self._journal.path)] = {"inode": self._inode(), "length": length}
         now = time.time_ns()
         with self._state.write() as connection:
@@ -88,6 +98,15 @@ class Checkpoint:
                 "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)",
                 [(source, json.dumps(value), now) for source, value in rows.items()],
             )
+            replaced = [(name,) for name, whole, _ in memory if whole]
+            connection.executemany("DELETE FROM correlation WHERE name = ?", replaced)
+            connection.executemany("INSERT INTO correlation (name, whole, data) VALUES (?, ?, ?)", memory)
+
+    def forget_memory(self, keep: Iterable[str]) -> None:
+        """Windows of correlations that are no longer in force, or mean something else now."""
+        gone = {name for name, _, _ in self.memory()} - set(keep)
+        with self._state.write() as connection:
+            connection.executemany("DELETE FROM correlation WHERE name = ?", [(name,) for name in gone])
 
     def forget(self, sources: Iterable[str]) -> None:
         """Positions of files that are no longer followed."""

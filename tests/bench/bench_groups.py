@@ -12,9 +12,14 @@ import resource
 import sys
 import time
 
+import numpy as np
+
 from sentinel.detect.sigma.correlate import Correlator
 from sentinel.detect.sigma.tree import Correlation, Kind, Limit, Rule
+from sentinel.detect.sigma.values import View
+from sentinel.model import Column, Columns
 
+BATCH = 4096  # rows, about what a batch of a log has
 ATTACKERS = 100
 
 
@@ -37,13 +42,13 @@ def main() -> int:
     correlator = Correlator([made])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began, found = time.perf_counter(), set()
-    for number in range(chosen.groups):
-        place = number % chosen.pause
-        address = b"attacker %d" % place if place < ATTACKERS else b"%d" % number
-        found.update(
-            finding.key
-            for finding in correlator.arrive(rule, 0, number, number, lambda _, address=address: address)
-        )
+    for first in range(0, chosen.groups, BATCH):
+        numbers = range(first, min(first + BATCH, chosen.groups))
+        places = ((number, number % chosen.pause) for number in numbers)
+        column = Column.of([b"attacker %d" % p if p < ATTACKERS else b"%d" % n for n, p in places])
+        rows = np.arange(len(numbers), dtype=np.int64)
+        view = View(Columns(len(rows), "log", rows + first, rows + first, {"source.ip": column}))
+        found.update(finding.key for finding in correlator.arrive([(rule, rows)], view))
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(

@@ -1,10 +1,12 @@
-"""Kill -9 the log plane again and again while a writer rotates its log three ways; every planted line alerts once.
+"""Kill -9 the log plane again and again while a writer rotates its log three ways; every planted line alerts once,
+and so does every planted series of log-ins, whose lines lie before and after kills and rotations.
 
     python tests/soak/kill_logs.py [--kills 200] [--seed N]
 
 The child is `LogWatch` as the daemon runs it, with a Sigma rule that matches the planted lines. The parent writes
 ordinary and planted lines in bursts and rotates by rename, by copy and truncate, and by rename and gzip, while it
-kills the child after a random time and starts it again. At the end each planted line must have exactly one alert.
+kills the child after a random time and starts it again. At the end each planted line and each finished series must
+have exactly one alert, and an unfinished series none.
 """
 
 from __future__ import annotations
@@ -38,13 +40,34 @@ detection:
     planted: {cs-uri-query|contains: planted-}
     condition: planted
 level: high
+---
+title: Refused
+id: 6f4a1c1e-7f0a-4c0e-9f5d-2a9f3c7d1b43
+name: refused
+logsource: {category: webserver}
+detection:
+    refused: {sc-status: 401}
+    condition: refused
+---
+title: Series
+id: 6f4a1c1e-7f0a-4c0e-9f5d-2a9f3c7d1b44
+correlation:
+    type: event_count
+    rules: [refused]
+    group-by: [source.ip]
+    timespan: 1h
+    condition: {gte: 12}
+level: high
 """
+SERIES_LENGTH = 12  # refused log-ins, as the correlation asks
+SERIES_AT_A_TIME = 8
 GENERATIONS = 400  # kept, so that what is being tested is Sentinel and not the writer's retention
 
 
 @dataclass
 class Result:
     planted: int = 0
+    series: int = 0
     lines: int = 0
     kills: int = 0
     rotations: Counter[str] = field(default_factory=Counter)
@@ -60,6 +83,7 @@ class Writer:
         self.file = log.open("ab", buffering=0)
         self.lines = 0
         self.planted: list[str] = []
+        self.series: dict[int, int] = {}  # number -> log-ins so far
         self.rotations: Counter[str] = Counter()
 
     def burst(self) -> None:
@@ -69,8 +93,10 @@ class Writer:
             if self.random.random() < 0.2:
                 token = f"planted-{len(self.planted)}-"
                 self.planted.append(token)
+            if self.random.random() < 0.1:
+                out.append(self.attempt())
             out.append(
-                f"198.51.100.{self.lines % 250} - - [{time.strftime('%d/%b/%Y:%H:%M:%S +0000', time.gmtime())}] "
+                f"198.51.100.{self.lines % 250} - - [{_clock()}] "
                 f'"GET /p/{self.lines}?q={token} HTTP/1.1" 200 {self.lines} "-" "curl/8"\n'
             )
             self.lines += 1
@@ -80,6 +106,20 @@ class Writer:
         if cut < len(data):
             time.sleep(self.random.random() * 0.01)
             self.file.write(data[cut:])
+
+    def attempt(self) -> str:
+        """One more refused log-in of some series that is under way."""
+        first = len(self.finished())
+        number = self.random.choice(
+            [n for n in range(first + SERIES_AT_A_TIME) if self.series.get(n, 0) < SERIES_LENGTH][
+                :SERIES_AT_A_TIME
+            ]
+        )
+        self.series[number] = self.series.get(number, 0) + 1
+        return f'{address(number)} - - [{_clock()}] "POST /login HTTP/1.1" 401 5 "-" "curl/8"\n'
+
+    def finished(self) -> list[str]:
+        return [address(number) for number, count in self.series.items() if count == SERIES_LENGTH]
 
     def rotate(self) -> None:
         how = self.random.choice(("rename", "copytruncate", "gzip"))
@@ -103,6 +143,14 @@ class Writer:
             part = first.with_name(first.name + ".gz")
             part.write_bytes(gzip.compress(first.read_bytes()))
             first.unlink()
+
+
+def address(series: int) -> str:
+    return f"10.{series >> 16 & 255}.{series >> 8 & 255}.{series & 255}"
+
+
+def _clock() -> str:
+    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
 
 
 def child(directory: Path) -> None:
@@ -146,7 +194,11 @@ def alerts(directory: Path) -> Counter[str]:
     for path in sorted(directory.glob("logs.jsonl*")):
         for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError):
-                text = json.dumps(json.loads(line))
+                found_ = json.loads(line)
+                if found_["alert"]["signature"] == "Series":
+                    found[found_["src_ip"]] += 1
+                    continue
+                text = json.dumps(found_)
                 start_ = text.find("planted-")
                 if start_ >= 0:
                     found[text[start_ : text.index("-", start_ + 8) + 1]] += 1
@@ -174,15 +226,17 @@ def soak(directory: Path, kills: int, seed: int) -> Result:
             if moments.random() < 0.5:
                 writer.rotate()
             running = start(directory)
-        _settle(directory, set(writer.planted))
+        _settle(directory, {*writer.planted, *writer.finished()})
     finally:
         running.terminate()
         running.wait()
         writer.file.close()
     found = alerts(directory)
     result.planted, result.lines, result.rotations = len(writer.planted), writer.lines, writer.rotations
-    result.missing = [token for token in writer.planted if not found[token]]
-    result.doubled = [token for token, count in found.items() if count > 1]
+    wanted = {*writer.planted, *writer.finished()}
+    result.series = len(writer.finished())
+    result.missing = [token for token in wanted if not found[token]]
+    result.doubled = [token for token, count in found.items() if count > 1 or token not in wanted]
     return result
 
 
@@ -212,7 +266,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sentinel-kill-") as name:
         result = soak(Path(name), options.kills, options.seed)
     print(
-        f"seed {options.seed}: {result.kills} kills, {result.lines} lines, {result.planted} planted, "
+        f"seed {options.seed}: {result.kills} kills, {result.lines} lines, {result.planted} planted, {result.series} series, "
         f"rotations {dict(result.rotations)}: {len(result.missing)} missing, {len(result.doubled)} doubled"
     )
     sys.exit(bool(result.missing or result.doubled))

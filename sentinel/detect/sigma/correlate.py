@@ -3,29 +3,39 @@
 An event is a row that a rule matched, or the finding of a correlation that another one refers to (chaining). Groups
 live in two tables per correlation: those seen once (first in, first out) and those seen again (least recently used
 goes first). So ten million one-off visitors push out each other, not the one who keeps coming. Evictions are counted.
+Events come a batch at a time; what a correlation finds depends on their order alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from sentinel.detect.sigma.memory import NUMERIC, Events, Reader, Writer
 from sentinel.detect.sigma.predicate import number_of
 from sentinel.detect.sigma.tree import Kind
 from sentinel.detect.sigma.window import Watch, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
 
     from sentinel.detect.sigma.tree import Correlation, Heading
+    from sentinel.detect.sigma.values import Rows, View
 
-    Read = Callable[[str], bytes | None]
+    Read = Callable[[str], list[bytes | None]]  # a field's value of each row
     Key = tuple[bytes, ...]
+    Change = tuple[str, bool, bytes]  # name, whether it replaces all before it, data
 
 ONCE = 65_536  # groups seen once, per correlation
 AGAIN = 32_768  # groups seen more often, per correlation
-NUMERIC = {Kind.VALUE_SUM, Kind.VALUE_AVG, Kind.VALUE_PERCENTILE, Kind.VALUE_MEDIAN}
+EVENTS = 1_000_000  # kept in windows, per correlation
+LONGEST_VALUE = 32  # bytes of a counted value that are kept as they are; of longer ones a digest is
+SMALLEST_RECORDS = 256 * 1024  # bytes of records that are worth a whole state in their stead
+MOST_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,19 @@ class Finding:
 
 
 @dataclass(slots=True)
+class Stored:
+    """What the state's store holds of one correlation: records since the last whole state."""
+
+    records: int = 0
+    bytes_: int = 0
+    whole: int = 0
+
+    def is_due(self, size: int) -> bool:
+        """Whether the whole state should be stored instead of one more record of so many bytes."""
+        return self.records >= MOST_RECORDS or self.bytes_ + size > max(SMALLEST_RECORDS, self.whole)
+
+
+@dataclass(slots=True)
 class Groups:
     """The state of one correlation."""
 
@@ -47,11 +70,13 @@ class Groups:
     watch: Watch
     once: OrderedDict[Key, tuple[int, object, int]] = field(default_factory=OrderedDict)
     again: OrderedDict[Key, Window] = field(default_factory=OrderedDict)
+    held: int = 0  # events in the windows of `again`
     evicted: int = 0
     fields: list[tuple[str, ...]] = field(default_factory=list)  # per referred rule: where group-by stands
-    single: bool = (
-        False  # one event alone can be enough: nothing to be gained from the table of those seen once
-    )
+    # One event alone can be enough: nothing to be gained from the table of those seen once.
+    single: bool = False
+    name: str = ""
+    stored: Stored = field(default_factory=Stored)
 
     @classmethod
     def of(cls, correlation: Correlation) -> Groups:
@@ -60,45 +85,117 @@ class Groups:
             names = tuple(correlation.aliases.get(name, {}).get(index, name) for name in correlation.group_by)
             groups.fields.append(names)
         groups.single = not _needs_two(correlation)
+        groups.name = _name(correlation)
         return groups
 
-    def arrive(self, index: int, time: int, line: int, read: Read) -> tuple[Key, list[int]] | None:
-        names = self.fields[index]
-        key = (read(names[0]) or b"",) if len(names) == 1 else tuple([read(name) or b"" for name in names])
-        if key and not any(key):
-            return None  # no such field in this line: there is nobody to group by
-        value = self._value(index, read)
-        if value is None:
-            return None
-        window = self.again.get(key)
-        if window is None:
-            first = self.once.pop(key, None)
-            if first is None and not self.single:
-                self._remember(key, (time, value, line))
-                return None
-            window = self.again[key] = Window()
-            if first is not None:
-                window.add(*first)
-            self._bound()
-        else:
-            self.again.move_to_end(key)
-        lines = self.watch.arrive(window, time, value, line)
-        return None if lines is None else (key, lines)
+    def events(self, index: int, rows: list[int], times: list[int], lines: list[int], read: Read) -> Events:
+        """What these rows of a referred rule bring. A row without any of the group's fields has nobody to group by."""
+        columns = [[value or b"" for value in read(name)] for name in self.fields[index]]
+        keys: list[Key] = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
+        events = Events(keys, times, self._values(index, len(rows), read), lines, rows)
+        useful = [
+            number
+            for number, (key, value) in enumerate(zip(keys, events.values, strict=True))
+            if value is not None and (not key or any(key))
+        ]
+        return events if len(useful) == len(rows) else events.take(useful)
 
-    def _value(self, index: int, read: Read) -> object:
+    def arrive(self, events: Events) -> list[tuple[int, list[int]]]:
+        """(number of the event, lines of the finding) for each finding that these events complete."""
+        found = []
+        again, once, watch = self.again, self.once, self.watch
+        arriving = zip(events.keys, events.times, events.values, events.lines, strict=True)
+        for number, (key, time, value, line) in enumerate(arriving):
+            window = again.get(key)
+            if window is None:
+                first = once.pop(key, None)
+                if first is None and not self.single:
+                    self._remember(key, (time, value, line))
+                    continue
+                window = again[key] = Window()
+                if first is not None:
+                    window.add(*first)
+                    self.held += 1
+            else:
+                again.move_to_end(key)
+            before = len(window.times)
+            lines = watch.arrive(window, time, value, line)
+            self.held += len(window.times) - before
+            self._bound()
+            if lines is not None:
+                found.append((number, lines))
+        return found
+
+    def record(self, events: Events) -> Change:
+        """What must be stored so that these events, which have arrived, are not forgotten."""
+        writer = Writer(self.correlation.kind)
+        writer.events(events)
+        data = writer.data()
+        if self.stored.is_due(len(data)):
+            data = self._whole()
+            self.stored = Stored(whole=len(data))
+            return self.name, True, data
+        self.stored.records += 1
+        self.stored.bytes_ += len(data)
+        return self.name, False, data
+
+    def restore(self, data: bytes, *, whole: bool) -> None:
+        """Take back what `record` gave, in that order."""
+        reader = Reader(self.correlation.kind, len(self.correlation.group_by), data)
+        events = reader.events()
+        if not whole:
+            self.arrive(events)
+            self.stored.records += 1
+            self.stored.bytes_ += len(data)
+            return
+        self.stored = Stored(whole=len(data))
+        cells = zip(events.times, events.values, events.lines, strict=True)
+        self.once = OrderedDict(zip(events.keys, cells, strict=True))
+        self.again = OrderedDict()
+        fired, sizes = reader.integers(), reader.integers()
+        keys = reader.keys(len(fired))
+        times, lines = reader.integers(), reader.integers()
+        values = reader.values(len(times))
+        at = 0
+        for key, size, last in zip(keys, sizes, fired, strict=True):
+            end = at + size
+            self.again[key] = Window(times[at:end], values[at:end], lines[at:end], last)
+            at = end
+        self.held = len(times)
+
+    def _whole(self) -> bytes:
+        writer = Writer(self.correlation.kind)
+        cells = list(self.once.values())
+        writer.events(
+            Events(
+                list(self.once),
+                [time for time, _, _ in cells],
+                [value for _, value, _ in cells],
+                [line for _, _, line in cells],
+            )
+        )
+        windows = list(self.again.values())
+        writer.integers([window.fired for window in windows])
+        writer.integers([len(window.times) for window in windows])
+        writer.keys(list(self.again))
+        writer.integers([time for window in windows for time in window.times])
+        writer.integers([line for window in windows for line in window.lines])
+        writer.values([value for window in windows for value in window.values])
+        return writer.data()
+
+    def _values(self, index: int, rows: int, read: Read) -> list[object]:
+        """What each event brings to its window; None where it lacks the field that counts."""
         kind = self.correlation.kind
         if kind in {Kind.TEMPORAL, Kind.TEMPORAL_ORDERED}:
-            return index
+            return [index] * rows
         if kind is Kind.EVENT_COUNT:
-            return True
+            return [True] * rows
         names = self.correlation.value_fields
         if kind in NUMERIC:
-            text = read(names[0])
-            return None if text is None else number_of(text)
-        values = [read(name) for name in names]
-        if None in values:
-            return None
-        return hash(tuple(values))
+            return [None if text is None else _float(text) for text in read(names[0])]
+        return [
+            None if None in values else _counted(values) for values in zip(*map(read, names), strict=True)
+        ]
 
     def _remember(self, key: Key, event: tuple[int, object, int]) -> None:
         if len(self.once) >= ONCE:
@@ -107,9 +204,41 @@ class Groups:
         self.once[key] = event
 
     def _bound(self) -> None:
-        if len(self.again) > AGAIN:
-            self.again.popitem(last=False)
+        while len(self.again) > AGAIN or (self.held > EVENTS and len(self.again) > 1):
+            _, window = self.again.popitem(last=False)
+            self.held -= len(window.times)
             self.evicted += 1
+
+
+def _float(text: bytes) -> float | None:
+    number = number_of(text)
+    return None if number is None else float(number)
+
+
+def _counted(values: tuple[bytes | None, ...]) -> bytes:
+    if len(values) == 1 and len(values[0] or b"") <= LONGEST_VALUE:
+        return values[0] or b""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in values:
+        digest.update(b"%d " % len(value or b"") + (value or b""))
+    return digest.digest()
+
+
+def _name(correlation: Correlation) -> str:
+    """By what a stored state is known: the id, and all that gives the state its meaning."""
+    c = correlation
+    meaning = (
+        c.kind,
+        c.group_by,
+        c.timespan_ns,
+        c.limits,
+        c.value_fields,
+        c.percentile,
+        c.aliases,
+        c.expression,
+    )
+    text = repr((meaning, [rule.id for rule in c.rules]))
+    return f"{c.id}:{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
 def _needs_two(correlation: Correlation) -> bool:
@@ -119,35 +248,49 @@ def _needs_two(correlation: Correlation) -> bool:
     return all(limit.operator in {"gt", "gte", "eq"} and not limit.holds(1) for limit in correlation.limits)
 
 
-def _chained(known: dict[str, bytes], read: Read) -> Read:
-    """Fields of a finding: its group, else those of the line that completed it."""
-    return lambda name: known.get(name) or read(name)
-
-
 class Correlator:
-    """All correlations of a rule set; events arrive in the order of the log."""
+    """All correlations of a rule set; events arrive in the order of the log. With `recording`, `changes` are what a
+    store must keep of the last batch.
+    """
 
-    def __init__(self, correlations: Iterable[Correlation]) -> None:
+    def __init__(self, correlations: Iterable[Correlation], *, recording: bool = False) -> None:
         self.groups = [Groups.of(correlation) for correlation in correlations]
-        self._listeners: dict[int, list[tuple[Groups, int]]] = {}
-        for groups in self.groups:
-            for index, rule in enumerate(groups.correlation.rules):
-                self._listeners.setdefault(id(rule), []).append((groups, index))
+        self.recording = recording
+        self.changes: list[Change] = []
+        self._listened = {id(rule) for groups in self.groups for rule in groups.correlation.rules}
+        self._ordered = self._referred_first()
 
     def listens(self, rule: Heading) -> bool:
-        return id(rule) in self._listeners
+        return id(rule) in self._listened
 
-    def arrive(self, rule: Heading, row: int, time: int, line: int, read: Read) -> Iterator[Finding]:
-        for groups, index in self._listeners.get(id(rule), ()):
-            found = groups.arrive(index, time, line, read)
-            if found is None:
+    def arrive(self, matched: Sequence[tuple[Heading, Rows]], view: View) -> list[Finding]:
+        """What the rows that rules matched complete; rows ascend."""
+        self.changes = []
+        rows_of = {id(rule): rows for rule, rows in matched}
+        found_by: dict[int, list[Finding]] = {}
+        for groups in self._ordered:
+            events = self._events(groups, rows_of, found_by, view)
+            if events is None:
                 continue
-            key, lines = found
             correlation = groups.correlation
-            yield Finding(correlation, time, row, key, tuple(lines))
-            if id(correlation) in self._listeners:
-                known = dict(zip(correlation.group_by, key, strict=True))
-                yield from self.arrive(correlation, row, time, line, _chained(known, read))
+            found_by[id(correlation)] = [
+                Finding(correlation, events.times[n], events.rows[n], events.keys[n], tuple(lines))
+                for n, lines in groups.arrive(events)
+            ]
+            if self.recording:
+                self.changes.append(groups.record(events))
+        return [finding for findings in found_by.values() for finding in findings]
+
+    def restore(self, stored: Iterable[Change]) -> None:
+        """Take back the windows of correlations that still mean what they meant."""
+        by_name = {groups.name: groups for groups in self.groups}
+        for name, whole, data in stored:
+            if name in by_name:
+                by_name[name].restore(data, whole=whole)
+
+    @property
+    def names(self) -> set[str]:
+        return {groups.name for groups in self.groups}
 
     @property
     def evicted(self) -> int:
@@ -155,3 +298,56 @@ class Correlator:
 
     def sizes(self) -> int:
         return sum(len(groups.once) + len(groups.again) for groups in self.groups)
+
+    def _events(
+        self, groups: Groups, rows_of: dict[int, Rows], found_by: dict[int, list[Finding]], view: View
+    ) -> Events | None:
+        """What arrives at one correlation, by row."""
+        parts = []
+        for index, rule in enumerate(groups.correlation.rules):
+            if id(rule) in rows_of:
+                parts.append(_of_rows(groups, index, rows_of[id(rule)], view))
+            elif found_by.get(id(rule)):
+                parts.append(_of_findings(groups, index, found_by[id(rule)], view))
+        if len(parts) < 2:
+            return parts[0] if parts and parts[0].rows else None
+        merged = Events()
+        for part in parts:
+            merged.extend(part)
+        if not merged.rows:
+            return None
+        return merged.take(sorted(range(len(merged.rows)), key=merged.rows.__getitem__))
+
+    def _referred_first(self) -> list[Groups]:
+        """Every correlation after those that it refers to."""
+        by_id = {id(groups.correlation): groups for groups in self.groups}
+        ordered: dict[int, Groups] = {}
+
+        def add(groups: Groups) -> None:
+            for rule in groups.correlation.rules:
+                if id(rule) in by_id and id(rule) not in ordered:
+                    add(by_id[id(rule)])
+            ordered[id(groups.correlation)] = groups
+
+        for groups in self.groups:
+            add(groups)
+        return list(ordered.values())
+
+
+def _of_rows(groups: Groups, index: int, rows: Rows, view: View) -> Events:
+    times, lines = view.columns.times[rows].tolist(), view.columns.numbers[rows].tolist()
+    return groups.events(index, rows.tolist(), times, lines, lambda name: view.texts(name, rows))
+
+
+def _of_findings(groups: Groups, index: int, findings: list[Finding], view: View) -> Events:
+    """Fields of a finding: its group, else those of the line that completed it."""
+    findings = sorted(findings, key=lambda finding: finding.row)
+    rows = [finding.row for finding in findings]
+
+    def read(name: str) -> list[bytes | None]:
+        known = [dict(zip(f.correlation.group_by, f.key, strict=True)).get(name) for f in findings]
+        own = view.texts(name, np.array(rows, np.int64))
+        return [value or other for value, other in zip(known, own, strict=True)]
+
+    lines = view.columns.numbers[rows].tolist()
+    return groups.events(index, rows, [finding.time for finding in findings], lines, read)

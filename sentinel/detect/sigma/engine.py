@@ -6,8 +6,6 @@ first batch comes. Time is event time; a replay gives the alerts of the live run
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,20 +55,19 @@ class LogEngine:
         return found
 
     def scan(self, columns: Columns) -> list[Alert]:
+        self.correlator.changes = []
         if not columns.rows:
             return []
         view = View(columns)
         matches = self.matches(view)
         describer = Describer(view)
         alerts: list[tuple[int, Alert]] = []
-        events: dict[int, list[Rule]] = defaultdict(list)
         for rule, rows in matches:
             if not rule.silent:
                 alerts.extend((row, describer.alert(rule, row)) for row in rows.tolist())
-            if self.correlator.listens(rule):
-                for row in rows.tolist():
-                    events[row].append(rule)
-        alerts.extend(self._correlate(view, events, describer))
+        heard = [(rule, rows) for rule, rows in matches if self.correlator.listens(rule)]
+        findings = self.correlator.arrive(heard, view)
+        alerts.extend((f.row, describer.finding(f)) for f in findings if not f.correlation.silent)
         self._count_evictions()
         alerts.sort(key=lambda item: item[0])
         return [alert for _, alert in alerts]
@@ -99,16 +96,3 @@ class LogEngine:
                 if len(matched):
                     result.append((rule, its.outside(matched)))
         return result
-
-    def _correlate(
-        self, view: View, events: dict[int, list[Rule]], describer: Describer
-    ) -> Iterable[tuple[int, Alert]]:
-        rows = sorted(events)
-        times, numbers = view.columns.times[rows].tolist(), view.columns.numbers[rows].tolist()
-        arrive, value = self.correlator.arrive, view.value
-        for row, time, line in zip(rows, times, numbers, strict=True):
-            read = partial(value, row=row)
-            for rule in events[row]:
-                for finding in arrive(rule, row, time, line, read):
-                    if not finding.correlation.silent:
-                        yield row, describer.finding(finding)

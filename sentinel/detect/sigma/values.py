@@ -222,6 +222,18 @@ class View:
             return np.zeros(0, np.int64)
         return self.inside(np.unique(np.concatenate(rows)))
 
+    def texts(self, name: str, rows: Rows) -> list[bytes | None]:
+        """What was logged in these rows."""
+        values = self.raw(name)
+        if values is None:
+            return [None] * len(rows)
+        found: list[bytes | None] = [*values.take(rows)]
+        having = values.having(rows)
+        if having is not None:
+            for place in np.flatnonzero(~having).tolist():
+                found[place] = None
+        return found
+
     def value(self, name: str, row: int) -> bytes | None:
         values = self.raw(name)
         return None if values is None else values.get(row)

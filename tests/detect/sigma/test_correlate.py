@@ -7,6 +7,7 @@ import math
 import statistics
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from sentinel.detect.sigma import correlate
 from sentinel.detect.sigma.correlate import Correlator
 from sentinel.detect.sigma.tree import Correlation, Kind, Limit, Rule
+from sentinel.detect.sigma.values import View
+from sentinel.model import Column, Columns
 from sentinel.pipeline import replay_logs
 
 BASE = """
@@ -132,9 +135,13 @@ def test_tables_are_bounded_evictions_counted_and_the_one_who_keeps_coming_is_fo
     )
     correlator = Correlator([made])
     found = []
-    for number in range(20_000):
-        address = b"attacker" if number % 900 == 0 else b"%d" % number
-        found += correlator.arrive(rule, number, number, number, lambda name, address=address: address)
+    for first in range(0, 20_000, 500):
+        numbers = range(first, first + 500)
+        addresses = [b"attacker" if number % 900 == 0 else b"%d" % number for number in numbers]
+        rows = np.arange(500, dtype=np.int64)
+        columns = {"source.ip": Column.of(addresses)}
+        view = View(Columns(500, "log", rows + first, rows + first, columns))
+        found += correlator.arrive([(rule, rows)], view)
     assert {finding.key for finding in found} == {(b"attacker",)}
     assert correlator.sizes() <= 1_100
     assert correlator.evicted > 15_000
