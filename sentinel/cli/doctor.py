@@ -27,6 +27,7 @@ def doctor(
     loaded = configuration.load(config)
     findings = examination.examine(loaded, config)
     if bundle is not None:
+        bundle.touch(0o600)
         bundle.write_bytes(examination.bundle(findings, loaded, config))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))

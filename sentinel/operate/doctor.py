@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sentinel import process
 from sentinel.errors import SentinelError
@@ -272,7 +273,7 @@ def bundle(findings: list[Finding], config: Config, path: Path) -> bytes:
     from sentinel import __version__, yamlfile
 
     entries = [entry.action + " " + entry.subject for entry in Ledger(config.state).entries()][-50:]
-    text = yamlfile.read(path) if path.exists() else ""
+    root = yamlfile.compose(yamlfile.read(path), str(path)) if path.exists() else None
     content = {
         "sentinel": __version__,
         "python": platform.python_version(),
@@ -280,19 +281,27 @@ def bundle(findings: list[Finding], config: Config, path: Path) -> bytes:
         "findings": [
             {"check": f.check, "level": f.level, "message": f.message, "remedy": f.remedy} for f in findings
         ],
-        "configuration": without_secrets(text),
+        "configuration": without_secrets(yamlfile.construct(root, str(path))) if root else None,
         "ledger": entries,
     }
-    return json.dumps(content, indent=2).encode()
+    return json.dumps(content, indent=2, default=str).encode()
 
 
-def without_secrets(text: str) -> str:
-    """Blank every value whose key or form tells of a secret: passwords, keys, tokens, credentials in URLs."""
-    import re
+SECRET_KEY = re.compile(r"(?i)password|passphrase|secret|token|credential|(?:access|api|private)_?key")
+PLACE_KEY = re.compile(r"(?i)_(?:file|env|credential)$")  # says where a secret is kept, not what it is
+IN_URL = re.compile(r"(\w+://)[^/\s@\"']+@")
+IN_QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:password|secret|token|key|signature)[^=&\s]*=)[^&\s\"']+")
+REMOVED = "<removed>"
 
-    text = re.sub(
-        r"(?i)(\b[\w-]*(?:password|secret|token|access_key)[\w-]*\s*:\s*)(?!\{)(?:'[^']*'|[^\s,}#]+)",
-        r"\1<removed>",
-        text,
-    )
-    return re.sub(r"(\w+://)[^/\s@\"']+@", r"\1<removed>@", text)
+
+def without_secrets(data: Any, key: str = "") -> Any:
+    """YAML data with every value blanked whose key or form tells of a secret; comments are gone already."""
+    if SECRET_KEY.search(key) and not PLACE_KEY.search(key) and not isinstance(data, dict):
+        return REMOVED
+    if isinstance(data, dict):
+        return {name: without_secrets(value, str(name)) for name, value in data.items()}
+    if isinstance(data, list):
+        return [without_secrets(item, key) for item in data]
+    if isinstance(data, str):
+        return IN_QUERY.sub(rf"\1{REMOVED}", IN_URL.sub(rf"\1{REMOVED}@", data))
+    return data

@@ -35,7 +35,7 @@ def render(playbook: Playbook, values: Mapping[str, str], *, sandbox: bool = Fal
         *_paragraph(f"When: {playbook.when}"),
         "",
         *_parameters(playbook, values),
-        *_setting(values),
+        *_setting(playbook, values),
     ]
     steps = [step for step in playbook.steps if sandbox or step.only != "sandbox"]
     for number, step in enumerate(steps, 1):
@@ -85,22 +85,30 @@ def _parameters(playbook: Playbook, values: Mapping[str, str]) -> Iterator[str]:
         yield ""
 
 
-def _setting(values: Mapping[str, str]) -> Iterator[str]:
+def _setting(playbook: Playbook, values: Mapping[str, str]) -> Iterator[str]:
     """What a shell needs before the stock commands work."""
-    exports = [
-        ("RESTIC_REPOSITORY", values.get("location", "")),
-        ("RESTIC_PASSWORD_FILE", values.get("password_file", "")),
-    ]
-    if values.get("source_kind") == "postgresql":
-        exports += [
+    by_hand = "\n".join(command for step in playbook.steps for command in step.by_hand)
+    commands = [*_restic(values)] if "restic " in by_hand else []
+    if "psql " in by_hand:
+        names = [
             (name, values.get(f"server_{name[2:].lower()}", "")) for name in ("PGHOST", "PGPORT", "PGUSER")
         ]
-    exports = [(name, value) for name, value in exports if value]
-    if exports:
-        yield "First, in the shell that you will use:"
-        yield from (f"      $ export {name}={shlex.quote(value)}" for name, value in exports)
-        if not values.get("password_file"):
-            yield "      $ read -rs RESTIC_PASSWORD; export RESTIC_PASSWORD"
+        commands += [f"export {name}={shlex.quote(value)}" for name, value in names if value]
+    if commands:
+        who = " (for psql without a password: sudo -iu postgres)" if "psql " in by_hand else ""
+        yield f"First, in the shell that you will use{who}:"
+        yield from (f"      $ {command}" for command in commands)
+
+
+def _restic(values: Mapping[str, str]) -> Iterator[str]:
+    location, password_file = values.get("location", ""), values.get("password_file", "")
+    yield f"export RESTIC_REPOSITORY={shlex.quote(location) if location else '<where the repository is>'}"
+    if password_file:
+        yield f"export RESTIC_PASSWORD_FILE={shlex.quote(password_file)}"
+    else:
+        yield "read -rs RESTIC_PASSWORD; export RESTIC_PASSWORD    # type the repository's password"
+    if location.startswith("s3:"):
+        yield "read -r AWS_ACCESS_KEY_ID; read -rs AWS_SECRET_ACCESS_KEY; export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY"
 
 
 def _paragraph(text: str, indent: str = "") -> list[str]:

@@ -53,4 +53,6 @@ def test_no_secret_is_shown(bench, monkeypatch) -> None:
 def test_unknown_values_are_left_for_the_reader() -> None:
     page = render(book.load(book.find("restore-postgresql")), {})
     assert "createdb -T template0 <target_database>_restored" in page
+    assert "export RESTIC_REPOSITORY=<where the repository is>" in page
+    assert "export RESTIC_PASSWORD" in page
     assert "STOP. A person decides" in page
