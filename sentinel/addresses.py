@@ -32,11 +32,11 @@ class OwnAddresses:
         return address in self._known
 
 
-def read() -> frozenset[Address]:
+def read(ipv4: Path = IPV4_TABLE, ipv6: Path = IPV6_TABLE) -> frozenset[Address]:
     found: set[Address] = set()
     with contextlib.suppress(OSError):
-        found.update(ipaddress.IPv4Address(text) for text in LOCAL.findall(IPV4_TABLE.read_text()))
+        found.update(ipaddress.IPv4Address(text) for text in LOCAL.findall(ipv4.read_text()))
     with contextlib.suppress(OSError):
-        lines = IPV6_TABLE.read_text().splitlines()
+        lines = ipv6.read_text().splitlines()
         found.update(ipaddress.IPv6Address(bytes.fromhex(line.split()[0])) for line in lines)
     return frozenset(found)

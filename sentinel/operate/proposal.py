@@ -6,6 +6,8 @@ Whatever listens to the outside today is allowed in the proposed policy; the ope
 
 from __future__ import annotations
 
+import ipaddress
+import textwrap
 from typing import TYPE_CHECKING
 
 from sentinel import shipped
@@ -18,6 +20,10 @@ SOURCES: dict[str, str] = {
     "mariadb": "{mariadb: {database: shop}}",
     "redis": "{redis: {}}",
 }
+
+
+# RFC 1918: whoever administers a host from there, and what a shop's own machines usually have
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 
 def configuration(survey: Survey) -> str:
@@ -37,7 +43,7 @@ def policy(survey: Survey) -> str:
 default: {{inbound: drop, outbound: accept}}
 
 groups:
-  office: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]   # from where you administer this host
+  office: [{", ".join(PRIVATE)}]   # from where you administer this host
 
 services:
 {services}
@@ -54,6 +60,11 @@ never_ban: [office]
 """
 
 
+def _is_private(address: str) -> bool:
+    own = ipaddress.ip_address(address)
+    return any(own in ipaddress.ip_network(network) for network in PRIVATE)
+
+
 def _allow(listener: Listener) -> str:
     narrow = "   # consider `from: office`" if listener.name not in {"http", "https"} else ""
     return f"  - {{allow: {listener.name}}}{narrow}"
@@ -68,13 +79,18 @@ def _head() -> str:
 
 
 def _network(survey: Survey) -> str:
-    interfaces = ", ".join(survey.interfaces) or "eth0"
-    return f"""\
+    home = ", ".join(
+        (*PRIVATE, *(f'"{address}"' for address in survey.addresses if not _is_private(address)))
+    )
+    text = f"""\
 network:
-  interfaces: [{interfaces}]
+  interfaces: [{", ".join(survey.interfaces) or "eth0"}]
   rules: [{shipped.folder("rules")}/network]
-  vars: {{HOME_NET: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]}}   # this host's own addresses belong here
+  vars: {{HOME_NET: [{home}]}}   # what is guarded: your networks and this host's own addresses
 """
+    if survey.interfaces:
+        return text
+    return "# No interface that is up was found; name one and uncomment:\n" + textwrap.indent(text, "# ")
 
 
 def _logs(survey: Survey) -> str:

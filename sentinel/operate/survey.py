@@ -11,7 +11,13 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-# where a distribution puts a log -> the name of its format; the first match of each line is taken
+import numpy as np
+
+from sentinel import addresses
+from sentinel.protocol.logs import guess
+from sentinel.protocol.logs.lines import Lines
+
+# where a distribution puts a log -> the format it is usually in; what its first lines show wins
 KNOWN_LOGS: tuple[tuple[str, str], ...] = (
     ("var/log/nginx/access.log", "nginx-access"),
     ("var/log/nginx/error.log", "nginx-error"),
@@ -41,6 +47,10 @@ KNOWN_DATABASES: tuple[tuple[str, str], ...] = (
     ("var/lib/redis", "redis"),
 )
 
+# one of these tells of log-ins; without them the journal does
+AUTHENTICATION = frozenset({"/var/log/auth.log", "/var/log/secure"})
+LOOKED_AT_BYTES = 65_536
+NEWLINE = 10
 LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
@@ -55,7 +65,10 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
+    """`addresses` are the host's own, without loopback and link-local ones."""
+
     interfaces: tuple[str, ...]
+    addresses: tuple[str, ...]
     listeners: tuple[Listener, ...]
     logs: tuple[tuple[str, str], ...]
     databases: tuple[str, ...]
@@ -63,7 +76,11 @@ class Survey:
 
 def look(root: Path = Path("/")) -> Survey:
     return Survey(
-        tuple(_interfaces(root)), tuple(_listeners(root)), tuple(_logs(root)), tuple(_databases(root))
+        tuple(_interfaces(root)),
+        tuple(_addresses(root)),
+        tuple(_listeners(root)),
+        tuple(_logs(root)),
+        tuple(_databases(root)),
     )
 
 
@@ -77,6 +94,11 @@ def _interfaces(root: Path) -> list[str]:
         if state in {"up", "unknown"}:
             found.append(entry.name)
     return found
+
+
+def _addresses(root: Path) -> list[str]:
+    own = addresses.read(root / "proc/net/fib_trie", root / "proc/net/if_inet6")
+    return [str(one) for one in sorted(own, key=str) if not (one.is_loopback or one.is_link_local)]
 
 
 def _listeners(root: Path) -> list[Listener]:
@@ -101,7 +123,29 @@ def _address(field: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address,
 
 
 def _logs(root: Path) -> list[tuple[str, str]]:
-    return [(f"/{pattern}", kind) for pattern, kind in KNOWN_LOGS if any(root.glob(pattern))]
+    found = []
+    for pattern, usual in KNOWN_LOGS:
+        files = sorted(root.glob(pattern))
+        if files:
+            found.append((f"/{pattern}", _format(files[-1], usual)))
+    if not any(path in AUTHENTICATION for path, _ in found) and (root / "run/systemd/journal").is_dir():
+        found.append(("journald", "journald-json"))
+    return found
+
+
+def _format(path: Path, usual: str) -> str:
+    """By the first lines: Debian 12 writes auth.log with ISO times where Debian 11 did not. Empty logs are as usual."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(LOOKED_AT_BYTES)
+    except OSError:
+        return usual
+    data = head[: head.rfind(b"\n") + 1]
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE) + 1
+    seen = guess.guess(Lines(data, np.concatenate(([0], ends[:-1])), ends - 1)) if data else guess.FALLBACK
+    return (
+        usual if seen in {guess.FALLBACK, "nginx-access"} else seen
+    )  # which reads Apache's combined format too
 
 
 def _databases(root: Path) -> list[str]:

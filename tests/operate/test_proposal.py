@@ -6,9 +6,10 @@ from sentinel import config, yamlfile
 from sentinel.operate import proposal
 from sentinel.operate.survey import Listener, Survey
 
-EMPTY = Survey((), (), (), ())
+EMPTY = Survey((), (), (), (), ())
 FULL = Survey(
     ("ens3", "ens4"),
+    ("10.1.2.3", "198.51.100.7", "2001:db8::7"),
     (
         Listener("ssh", 22, local=False),
         Listener("https", 443, local=False),
@@ -27,10 +28,17 @@ def test_the_configuration_loads_and_observes(survey):
     assert loaded.metrics.listen == "127.0.0.1:9480"
 
 
+def test_without_an_interface_there_is_no_network_section_yet():
+    text = proposal.configuration(EMPTY)
+    assert yamlfile.parse(text, config.Config, "sentinel.yml").network is None
+    assert "#   interfaces: [eth0]" in text
+
+
 def test_what_was_found_is_in_it():
     loaded = yamlfile.parse(proposal.configuration(FULL), config.Config, "sentinel.yml")
     assert loaded.network.interfaces == ["ens3", "ens4"]
     assert [(file.path, file.format) for file in loaded.logs.files] == list(FULL.logs)
+    assert loaded.network.vars["HOME_NET"][3:] == ["198.51.100.7", "2001:db8::7"]
     assert "restore-postgresql" in proposal.configuration(FULL)
 
 

@@ -1,3 +1,5 @@
+import pytest
+
 from sentinel.operate.survey import Listener, look
 
 TCP = """\
@@ -27,6 +29,9 @@ def test_a_host(tmp_path):
     (tmp_path / "proc/net").mkdir(parents=True)
     (tmp_path / "proc/net/tcp").write_text(TCP)
     (tmp_path / "proc/net/tcp6").write_text(TCP6)
+    (tmp_path / "proc/net/fib_trie").write_text(
+        "     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.7\n        /32 host LOCAL\n"
+    )
     (tmp_path / "var/log/nginx").mkdir(parents=True)
     (tmp_path / "var/log/nginx/access.log").write_text("")
     (tmp_path / "var/lib/postgresql").mkdir(parents=True)
@@ -39,6 +44,36 @@ def test_a_host(tmp_path):
     )
     assert found.logs == (("/var/log/nginx/access.log", "nginx-access"),)
     assert found.databases == ("postgresql",)
+    assert found.addresses == ("192.0.2.7",)
+
+
+ISO = "2026-03-02T10:00:01.000000+00:00 web-1 sshd[811]: Accepted publickey for anna from 198.51.100.7 port 4711 ssh2\n"
+ACCESS = '192.0.2.9 - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("auth.log", "", "syslog"),
+        ("auth.log", ISO * 3 + ISO[:40], "syslog-iso"),
+        ("nginx/access.log", '{"request_uri": "/", "status": 200}\n', "nginx-json"),
+        ("apache2/access.log", ACCESS, "apache-access"),
+        ("redis/redis-server.log", "no log at all\n", "redis"),
+    ],
+)
+def test_a_logs_first_lines_tell_its_format(tmp_path, name, text, kind):
+    path = tmp_path / "var/log" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert look(tmp_path).logs == ((f"/var/log/{name}", kind),)
+
+
+def test_where_no_file_tells_of_log_ins_the_journal_does(tmp_path):
+    (tmp_path / "run/systemd/journal").mkdir(parents=True)
+    assert look(tmp_path).logs == (("journald", "journald-json"),)
+    (tmp_path / "var/log").mkdir(parents=True)
+    (tmp_path / "var/log/auth.log").touch()
+    assert look(tmp_path).logs == (("/var/log/auth.log", "syslog"),)
 
 
 def test_an_empty_root_has_nothing(tmp_path):

@@ -21,7 +21,7 @@ RULES = "/opt/sentinel/lib/python{}/site-packages/sentinel/data/rules"
 CONFIG = f"""\
 host: trial
 network: {{interfaces: [wan0], rules: [RULES/network], vars: {{HOME_NET: [{SHOP}/32]}}}}
-logs: {{rules: [RULES/logs], files: [{{path: /var/log/shop/access.log, format: nginx-access}}]}}
+logs: {{rules: [RULES/logs], files: [{{path: /var/log/shop/access.log, format: nginx-access}}, {{path: journald, format: journald-json}}]}}
 firewall: {{policy: /etc/sentinel/policy.yml, enforce: true}}
 response: {{bans: {{mode: active, duration: 10m}}, minimum_level: high}}
 backup:
@@ -203,6 +203,14 @@ def test_logs_read_what_group_adm_may_read(running):
         log.write(line)
     found = running.until("an alert", lambda: alerts(running, "logs"))
     assert found[0]["src_ip"] == "198.51.100.9"
+
+
+def test_logs_follow_the_journal(running):
+    script = "for n in $(seq 30); do logger -t sshd -p auth.info 'Failed password for root from 198.51.100.77 port 4711 ssh2'; done"
+    shell(running, script)
+    running.until(
+        "an alert", lambda: [a for a in alerts(running, "logs") if a.get("src_ip") == "198.51.100.77"]
+    )
 
 
 def test_firewall_holds_the_policy_repairs_it_and_bans(running):
