@@ -184,6 +184,7 @@ def _run_here(name: str, path: Path, config: Config, build: Callable[[Context], 
     with contextlib.suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
     metrics.use_directory(config.state / "metrics", name)
+    metrics.begin_counters()
     state = State(config.state)
     context = Context(config, path, state, Ledger(config.state, actor=name))
     component = build(context)

@@ -304,6 +304,13 @@ def use_directory(directory: Path, process_name: str) -> None:
     values.ValueClass = values.MultiProcessValue(lambda: process_name)  # type: ignore[no-untyped-call]
 
 
+def begin_counters() -> None:
+    """Counters without labels stand at zero from the start: `increase` would not see an event that made one appear."""
+    for metric in globals().values():
+        if isinstance(metric, Counter) and not metric.labels:
+            metric.begin()
+
+
 def forget_gauges(directory: Path, process_prefix: str) -> None:
     """Before workers start: what ended ones held must not go on counting in a sum. Counters stay."""
     for path in directory.glob(f"gauge_*_{process_prefix}*.db"):

@@ -32,13 +32,32 @@ CASES = {
         [("sentinel_ledger_sequence", "50x20 20x10")],
         [("sentinel_ledger_sequence", "50+1x30")],
     ),
+    "SentinelLedgerRewritten": (
+        [("sentinel_ledger_sequence", "50x40"), ("sentinel_ledger_head", "7x25 8x15")],
+        [("sentinel_ledger_sequence", "50x25 51x15"), ("sentinel_ledger_head", "7x25 8x15")],
+    ),
+    "SentinelWebhookFails": (
+        [('sentinel_webhook_alerts_total{result="given_up"}', "0+1x30")],
+        [
+            ('sentinel_webhook_alerts_total{result="given_up"}', "4x30"),
+            ('sentinel_webhook_alerts_total{result="sent"}', "0+1x30"),
+        ],
+    ),
+    "SentinelLogLinesLost": (
+        [("sentinel_log_generations_lost_total", "0x20 1x10")],
+        [("sentinel_log_generations_lost_total", "1x30")],
+    ),
+    "SentinelRepositoryDamaged": (
+        [('sentinel_backup_check_problems{repository="main"}', "2x30")],
+        [('sentinel_backup_check_problems{repository="main"}', "0x30")],
+    ),
     "SentinelPacketsLost": (
         [
-            ('sentinel_network_dropped_packets_total{interface="eth0"}', "0+60x30"),
+            ('sentinel_network_dropped_packets_total{interface="eth0",reason="ring_full"}', "0+60x30"),
             ('sentinel_network_packets_total{interface="eth0"}', "0+6000x30"),
         ],
         [
-            ('sentinel_network_dropped_packets_total{interface="eth0"}', "0+1x30"),
+            ('sentinel_network_dropped_packets_total{interface="eth0",reason="ring_full"}', "0+1x30"),
             ('sentinel_network_packets_total{interface="eth0"}', "0+60000x30"),
         ],
     ),
@@ -159,6 +178,14 @@ def test_fires_and_does_not(alert, tmp_path):
     assert f"alertname: {alert}," in fired.stdout + fired.stderr
     calm = unit_tests(alert, silent, minute, tmp_path)
     assert calm.returncode == 0, calm.stdout + calm.stderr
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_the_series_of_a_case_have_the_labels_that_we_export(alert):
+    declared = {m.name: m for m in vars(metrics).values() if isinstance(m, metrics.Metric)}
+    for series, _ in (*CASES[alert][0], *CASES[alert][1]):
+        name, _, labels = series.partition("{")
+        assert sorted(re.findall(r"(\w+)=", labels)) == sorted(declared[name].labels), series
 
 
 @pytest.mark.parametrize("alert", CASES)
