@@ -6,6 +6,7 @@ pickled named tuples; it is only read from a folder that belongs to this user, a
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import os
@@ -189,4 +190,5 @@ def _keep(stored: Path, loaded: Loaded) -> None:
         partial.chmod(0o600)
         partial.replace(stored)
     except OSError:
-        partial.unlink(missing_ok=True)  # a cache that cannot be written costs time, nothing else
+        with contextlib.suppress(OSError):
+            partial.unlink()  # a cache that cannot be written costs time, nothing else

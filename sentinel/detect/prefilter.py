@@ -8,6 +8,7 @@ folder of the user's cache when one is given, under a hash of all that went in a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -112,7 +113,8 @@ class Prefilter:
             partial.write_bytes(header + hyperscan.dumpb(self._database))
             partial.replace(stored)
         except OSError:
-            partial.unlink(missing_ok=True)  # a cache that cannot be written costs time, nothing else
+            with contextlib.suppress(OSError):
+                partial.unlink()  # a cache that cannot be written costs time, nothing else
 
 
 def _digest(patterns: Sequence[Pattern]) -> str:

@@ -109,7 +109,13 @@ class Events:
             self._connection.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BYTES)
         except OSError:  # in a user namespace only up to rmem_max
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        self._connection.bind((0, NFT_GROUP))
+        try:
+            self._connection.bind((0, NFT_GROUP))
+        except PermissionError:
+            self._connection.close()
+            raise CapabilityError(
+                "watching the firewall needs CAP_NET_ADMIN: run as root, or grant it to the unit"
+            ) from None
         self._open: list[Change] = []  # of a transaction whose NEWGEN has not come yet
 
     def fileno(self) -> int:
