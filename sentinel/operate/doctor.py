@@ -11,10 +11,12 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sentinel import process
+from sentinel.backup import history
 from sentinel.errors import SentinelError
 from sentinel.ledger import Ledger
 from sentinel.state import State
@@ -28,7 +30,6 @@ Level = Literal["ok", "warning", "failed"]
 SILENT_SECONDS = 30.0  # components report every 5 s
 STALE_LOG_SECONDS = 86_400.0
 FULL_SHARE = 0.9
-JOB_OVERDUE_SECONDS = 2 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,44 +200,53 @@ def _firewall(patient: Patient) -> Iterator[Seen]:
 
 
 def _jobs(patient: Patient) -> Iterator[Seen]:
-    for name in patient.config.backup.jobs if patient.config.backup else {}:
-        rows = patient.state.read("SELECT * FROM job_run WHERE job = ? ORDER BY id DESC LIMIT 1", (name,))
-        if not rows:
+    for name, job in (patient.config.backup.jobs if patient.config.backup else {}).items():
+        last = history.last(history.job_runs(patient.state, name, limit=1))
+        if last is None:
             yield "warning", f"job {name} has never run", f"sentinel backup run {name}"
-            continue
-        age = (time.time_ns() - rows[0]["started"]) / 1e9
-        if rows[0]["result"] != "ok":
-            yield "failed", f"job {name}: last run {rows[0]['result']}", f"sentinel backup run {name}"
-        elif age > JOB_OVERDUE_SECONDS:
-            yield (
-                "failed",
-                f"job {name}: last good run {age / 86_400:.1f} days ago",
-                "is sentinel-backup running?",
-            )
+        elif last.result == history.RUNNING:
+            yield "ok", f"job {name} is running"
+        elif last.result != history.OK:
+            yield "failed", f"job {name}: last run {_ending(last)}", f"sentinel backup run {name}"
+        elif _late(job.schedule, last, job.grace):
+            yield "failed", f"job {name}: last good run {_age(last)}", "is sentinel-backup running?"
         else:
-            yield "ok", f"job {name} ran well {age / 3600:.1f} h ago"
+            yield "ok", f"job {name} ran well {_age(last)}"
 
 
 def _drills(patient: Patient) -> Iterator[Seen]:
     for name, job in (patient.config.backup.jobs if patient.config.backup else {}).items():
+        last = history.last(history.drill_runs(patient.state, name, limit=1))
         if job.drill is None:
             yield (
                 "warning",
                 f"job {name} has no drill: nobody knows that it restores",
                 "give it a drill in sentinel.yml",
             )
-            continue
-        rows = patient.state.read(
-            "SELECT result FROM drill_run WHERE job = ? ORDER BY id DESC LIMIT 1", (name,)
-        )
-        if rows and rows[0]["result"] == "ok":
-            yield "ok", f"job {name}: the last drill restored it"
+        elif last is None:
+            yield "failed", f"job {name}: never drilled", f"sentinel backup drill {name}"
+        elif last.result != history.OK:
+            yield "failed", f"job {name}: last drill {_ending(last)}", f"sentinel backup drill {name}"
+        elif _late(job.drill.schedule, last, job.drill.grace):
+            yield "failed", f"job {name}: last drill {_age(last)}", "is sentinel-backup running?"
         else:
-            yield (
-                "failed",
-                f"job {name}: {'last drill ' + rows[0]['result'] if rows else 'never drilled'}",
-                f"sentinel backup drill {name}",
-            )
+            yield "ok", f"job {name}: the last drill restored it {_age(last)}"
+
+
+def _ending(run: history.Run) -> str:
+    return f"{run.result}: {run.detail['message']}" if run.detail.get("message") else run.result
+
+
+def _age(run: history.Run) -> str:
+    return f"{(time.time_ns() - run.started) / 3.6e12:.1f} h ago"
+
+
+def _late(schedule: str | None, run: history.Run, grace_seconds: float) -> bool:
+    """By its own schedule: a weekly job is not late after two days."""
+    from sentinel.backup.schedule import due
+
+    should = due(schedule, datetime.fromtimestamp(run.started / 1e9, UTC)) if schedule else None
+    return should is not None and (datetime.now(UTC) - should).total_seconds() > grace_seconds
 
 
 def _ledger(patient: Patient) -> Iterator[Seen]:

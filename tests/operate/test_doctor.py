@@ -85,10 +85,25 @@ def test_missing_interface_and_log(host, tmp_path):
 
 def test_failed_job_and_drill(host, tmp_path):
     with State(tmp_path / "state").write() as connection:
-        connection.execute("UPDATE job_run SET result = 'failed'")
+        connection.execute(
+            "UPDATE job_run SET result = 'failed', detail = ?", ('{"message": "no space left"}',)
+        )
         connection.execute("DELETE FROM drill_run")
-    assert "last run failed" in problem(host, "B001-jobs")
+    assert "last run failed: no space left" in problem(host, "B001-jobs")
     assert "never drilled" in problem(host, "B002-drills")
+
+
+def test_a_job_is_late_by_its_own_schedule(host, tmp_path):
+    three_days_ago = time.time_ns() - 3 * 86_400 * 10**9
+    with State(tmp_path / "state").write() as connection:
+        connection.execute("UPDATE job_run SET started = ?", (three_days_ago,))
+        connection.execute("UPDATE drill_run SET started = ?", (three_days_ago,))
+    assert "last good run 72.0 h ago" in problem(host, "B001-jobs")
+    assert "last drill 72.0 h ago" in problem(host, "B002-drills")
+    host.write_text(host.read_text().replace('schedule: "0 1 * * *"', 'schedule: "every 8760h"'))
+    with State(tmp_path / "state").write() as connection:
+        connection.execute("UPDATE job_run SET started = ?", (time.time_ns() - 10**9,))
+    assert all(f.level == "ok" for f in findings(host) if f.check == "B001-jobs")
 
 
 def test_broken_ledger(host, tmp_path):
