@@ -33,7 +33,10 @@ def configuration(survey: Survey) -> str:
 
 def policy(survey: Survey) -> str:
     outside = [listener for listener in survey.listeners if not listener.local]
-    services = "\n".join(f"  {listener.name}: tcp/{listener.port}" for listener in outside) or "  ssh: tcp/22"
+    services = (
+        "\n".join(f"  {listener.name}: {listener.protocol}/{listener.port}" for listener in outside)
+        or "  ssh: tcp/22"
+    )
     allowed = "\n".join(_allow(listener) for listener in outside) or "  - {allow: ssh}"
     safe = "ssh" if any(listener.name == "ssh" for listener in outside) or not outside else outside[0].name
     return f"""\

@@ -40,6 +40,11 @@ KNOWN_SERVICES: dict[str, int] = {
     "mysql": 3306, "postgresql": 5432, "redis": 6379, "http-alt": 8080, "sentinel-metrics": 9480,
 }  # fmt: skip
 
+# An unconnected UDP socket may be a client's; these ports are a service's.
+KNOWN_UDP_SERVICES: dict[str, int] = {
+    "dns-udp": 53, "ntp": 123, "snmp": 161, "http3": 443, "ipsec": 500, "syslog": 514, "ipsec-nat": 4500, "wireguard": 51820,
+}  # fmt: skip
+
 # a path that tells of a database -> kind of backup source
 KNOWN_DATABASES: tuple[tuple[str, str], ...] = (
     ("var/lib/postgresql", "postgresql"),
@@ -51,16 +56,19 @@ KNOWN_DATABASES: tuple[tuple[str, str], ...] = (
 AUTHENTICATION = frozenset({"/var/log/auth.log", "/var/log/secure"})
 LOOKED_AT_BYTES = 65_536
 NEWLINE = 10
-LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
+# net/tcp_states.h, as /proc/net/tcp and /proc/net/udp show it
+LISTEN = "0A"
+UNCONNECTED = "07"
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A TCP port that somebody listens on; `local` when only this host can reach it."""
+    """A port that somebody listens on; `local` when only this host can reach it."""
 
     name: str
     port: int
     local: bool
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +111,29 @@ def _addresses(root: Path) -> list[str]:
 
 def _listeners(root: Path) -> list[Listener]:
     names = {port: name for name, port in KNOWN_SERVICES.items()}
+    udp = {port: name for name, port in KNOWN_UDP_SERVICES.items()}
+    found = [
+        Listener(names.get(port, f"port-{port}"), port, local)
+        for port, local in _reach(root, "tcp", LISTEN).items()
+    ]
+    found += [
+        Listener(udp[port], port, local, "udp")
+        for port, local in _reach(root, "udp", UNCONNECTED).items()
+        if port in udp
+    ]
+    return found
+
+
+def _reach(root: Path, protocol: str, state: str) -> dict[int, bool]:
+    """Port -> whether only this host can reach it."""
     reach: dict[int, bool] = {}
-    for table in ("tcp", "tcp6"):
+    for table in (protocol, f"{protocol}6"):
         for line in _text(root / "proc/net" / table).splitlines()[1:]:
             fields = line.split()
-            if len(fields) > 3 and fields[3] == LISTEN:
+            if len(fields) > 3 and fields[3] == state:
                 address, port = _address(fields[1])
                 reach[port] = reach.get(port, True) and address.is_loopback
-    return [Listener(names.get(port, f"port-{port}"), port, local) for port, local in sorted(reach.items())]
+    return dict(sorted(reach.items()))
 
 
 def _address(field: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:

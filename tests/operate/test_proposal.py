@@ -14,6 +14,7 @@ FULL = Survey(
         Listener("ssh", 22, local=False),
         Listener("https", 443, local=False),
         Listener("redis", 6379, local=True),
+        Listener("http3", 443, local=False, protocol="udp"),
     ),
     (("/var/log/nginx/access.log", "nginx-access"), ("/var/log/auth.log", "syslog")),
     ("postgresql", "redis"),
@@ -54,4 +55,5 @@ def test_the_policy_loads(survey, tmp_path):
 def test_only_what_listens_outside_is_allowed():
     text = proposal.policy(FULL)
     assert "allow: https" in text
+    assert "http3: udp/443" in text
     assert "redis" not in text

@@ -8,6 +8,12 @@ TCP = """\
    1: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2
    2: 0100007F:0050 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 3
 """
+UDP = """\
+  sl  local_address rem_address   st
+   0: 00000000:01BB 00000000:0000 07 0 0
+   1: 0100007F:0035 00000000:0000 07 0 0
+   2: 00000000:D431 00000000:0000 07 0 0
+"""
 TCP6 = """\
   sl  local_address                         remote_address                        st
    0: 00000000000000000000000001000000:1538 00000000000000000000000000000000:0000 0A 0 0 0 0
@@ -29,6 +35,7 @@ def test_a_host(tmp_path):
     (tmp_path / "proc/net").mkdir(parents=True)
     (tmp_path / "proc/net/tcp").write_text(TCP)
     (tmp_path / "proc/net/tcp6").write_text(TCP6)
+    (tmp_path / "proc/net/udp").write_text(UDP)
     (tmp_path / "proc/net/fib_trie").write_text(
         "     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.7\n        /32 host LOCAL\n"
     )
@@ -41,6 +48,8 @@ def test_a_host(tmp_path):
         Listener("ssh", 22, local=False),
         Listener("postgresql", 5432, local=True),
         Listener("port-9991", 9991, local=False),
+        Listener("dns-udp", 53, local=True, protocol="udp"),
+        Listener("http3", 443, local=False, protocol="udp"),
     )
     assert found.logs == (("/var/log/nginx/access.log", "nginx-access"),)
     assert found.databases == ("postgresql",)
