@@ -24,7 +24,7 @@ from sentinel.firewall.ruleset import (
     Set,
     ban_set,
 )
-from sentinel.firewall.services import FAMILY_OF
+from sentinel.firewall.services import FAMILY_OF, ICMP_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,10 +95,14 @@ class _Compiler:
         if direction is not Direction.OUTBOUND:
             yield Rule("jump bans")
         if guarded or self.policy.rules[direction]:
-            yield Rule("accept", states=("established", "related"))
+            yield from _known(self._limits_requests(direction))
         yield from _discovery(direction)
         if guarded and direction is not Direction.OUTBOUND:
             yield Rule("drop", states=("invalid",), counter=True)
+
+    def _limits_requests(self, direction: Direction) -> bool:
+        services = (one for rule in self.policy.rules[direction] if rule.rate for one in rule.services)
+        return any(one.protocol in ICMP_TYPES for one in services)
 
     def _failsafe(self) -> Iterator[Rule]:
         for rule in self.policy.failsafe:
@@ -207,6 +211,19 @@ def _with(match: Rule, verdict: str, counter: bool, comment: str) -> Rule:
 
 def _identifier(rule_name: str) -> str:
     return rule_name.replace(" ", "_")
+
+
+def _known(limits_requests: bool) -> Iterator[Rule]:
+    """Packets of known connections. All requests of one ping are one connection: where a rule limits their rate they
+    must come to it, each of them.
+    """
+    states = ("established", "related")
+    if not limits_requests:
+        yield Rule("accept", states=states)
+        return
+    yield Rule("accept", states=states, not_protocols=("icmp", "ipv6-icmp"))
+    for protocol, types in ICMP_TYPES.items():
+        yield Rule("accept", states=states, protocol=protocol, types=tuple(types), other_types=True)
 
 
 def _bans() -> Iterator[Rule]:

@@ -158,8 +158,10 @@ def _conditions(rule: Rule) -> Iterator[str]:
     if rule.source:
         yield f"{header} saddr {_mask(rule)}@{rule.source}"
     yield f"{header} daddr @{rule.destination}" if rule.destination else ""
+    if rule.not_protocols:
+        yield f"meta l4proto != {_braces(rule.not_protocols)}"
     if rule.types:
-        yield f"{rule.protocol} type {_braces(rule.types)}"
+        yield f"{rule.protocol} type {'!= ' if rule.other_types else ''}{_braces(rule.types)}"
     elif rule.ports or rule.source_ports:
         yield f"{rule.protocol} sport {_ranges(rule.source_ports)}" if rule.source_ports else ""
         yield f"{rule.protocol} dport {_ranges(rule.ports)}" if rule.ports else ""

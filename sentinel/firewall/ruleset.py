@@ -90,6 +90,8 @@ class Rule:
     ports: tuple[tuple[int, int], ...] = ()
     source_ports: tuple[tuple[int, int], ...] = ()
     types: tuple[str, ...] = ()
+    other_types: bool = False  # any type but these
+    not_protocols: tuple[str, ...] = ()
     hop_limit: int = 0
     rate_set: str = ""  # with `limit`: one bucket for each source
     limit: Limit | None = None
