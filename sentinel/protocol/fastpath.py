@@ -297,7 +297,10 @@ class FastParser:
     def _give_up(self, key: int, now: int, frames: list[Frame]) -> None:
         """From now on the flow is NetworkParser's, with everything that was kept of it."""
         flow = self.deferred.pop(key, None)
-        self.slow[key] = now
+        self.slow.pop(key, None)
+        self.slow[key] = now  # the last: what was not seen for longest goes when there are too many
+        if len(self.slow) > self.bound:
+            del self.slow[next(iter(self.slow))]
         if flow is None:
             return
         self.held_bytes -= flow.held_bytes

@@ -5,7 +5,7 @@ import operator
 import struct
 
 import pytest
-from frames import ACK, RST, SYN, Recorder, Talk, batch, ethernet, ipv4, ipv6, udp
+from frames import ACK, RST, SYN, Recorder, Talk, batch, ethernet, ipv4, ipv6, tcp, udp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -310,3 +310,15 @@ def test_what_the_other_side_said_before_the_protocol_was_known():
     conversation = Talk().handshake().answer(b"hello there").send(b"GET / HTTP/1.1\r\n\r\n").close()
     slow, fast, _ = both(conversation.frames, 4)
     assert fast == slow
+
+
+def test_what_is_known_about_flows_is_bounded_and_a_busy_one_stays_known():
+    parser = FastParser(ProtocolSettings(flows=1000), {}, Words(flagged=SYN))
+    flood = [ethernet(ipv4(tcp(sport=2000 + number, flags=SYN))) for number in range(3000)]
+    busy = talk(b"EVIL").frames[:5]
+    list(parser.feed(batch(busy)))
+    for at in range(0, 3000, 500):
+        again = ethernet(ipv4(tcp(b"more", seq=2000 + at, flags=ACK)))
+        passed = list(parser.feed(batch([*flood[at : at + 500], again])))
+        assert any(packet.sport == 1000 for packet in passed)
+    assert len(parser.slow) == 1000
