@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics, process
+from sentinel.capture.ring import DROP_REASONS, JOINED_BLOCKS, Ring
 from sentinel.errors import ProgramError, SentinelError
 from sentinel.pipeline import STOCK_OPTIONS, cache_folder
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sentinel.capture.ring import Ring
     from sentinel.config import NetworkSettings
     from sentinel.detect.build import Built
     from sentinel.model import Alert, Packet
@@ -33,6 +33,7 @@ FANOUT_GROUP = (
 POLL_MILLISECONDS = 200  # how soon a stop is noticed on an idle interface
 RETIRE_SECONDS = 0.15  # the kernel hands over a half-filled block after this
 EXPORT_SECONDS = 1.0
+SLOW_SECONDS = 0.2  # traffic that takes longer to judge is taken in small pieces: signs of life and figures must not wait
 SAVE_SECONDS = 60.0  # how much a data set may lose to a power failure
 COMPILE_SECONDS = 300.0
 FIXED = ("interfaces", "workers", "promiscuous", "bpf", "ring_megabytes")
@@ -62,6 +63,7 @@ class NetworkWatch:
         drop()
         self._owners = Owners()
         self._alerts = 0
+        self._blocks = JOINED_BLOCKS
         self._saved = time.monotonic()
 
     def reload(self, settings: NetworkSettings) -> None:
@@ -111,10 +113,12 @@ class NetworkWatch:
             self._swap(self._next)
         found = False
         for ring in self._rings:
-            batch = ring.take()
+            batch = ring.take(self._blocks)
             if batch is not None:
                 found = True
+                started = time.monotonic()
                 self._judge(self._parser.feed(batch), ring.interface)
+                self._blocks = 1 if time.monotonic() - started > SLOW_SECONDS else JOINED_BLOCKS
         return found
 
     def _judge(self, packets: Iterator[Packet], interface: str = "") -> None:
@@ -179,8 +183,6 @@ def _options(settings: NetworkSettings) -> dict[str, str]:
 
 def _open_rings(settings: NetworkSettings, worker: int) -> list[Ring]:
     import socket
-
-    from sentinel.capture.ring import DROP_REASONS, Ring
 
     rings = []
     for interface in settings.interfaces:

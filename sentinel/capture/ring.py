@@ -148,10 +148,10 @@ class Ring:
             yield batch
         self.read_statistics()
 
-    def take(self) -> Batch | None:
+    def take(self, most_blocks: int = JOINED_BLOCKS) -> Batch | None:
         """What is in the next blocks that the kernel filled, or None."""
         pieces: list[tuple[bytes, int]] = []
-        while len(pieces) < JOINED_BLOCKS and (piece := self._block()) is not None:
+        while len(pieces) < most_blocks and (piece := self._block()) is not None:
             pieces.append(piece)
         return self._batch(pieces) if pieces else None
 
