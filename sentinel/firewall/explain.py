@@ -8,7 +8,6 @@ known connection pass (`established`), their ICMP errors too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeVar
 
 from sentinel.firewall import intervals
@@ -176,8 +175,7 @@ class _Evaluation:
     def _on(self, wanted: tuple[str, ...], name: str | None, what: str) -> bool:
         if not wanted:
             return True
-        matches = lambda given: any(fnmatchcase(given, pattern) for pattern in wanted)  # noqa: E731
-        return self._known(name, matches, f"{what} {', '.join(wanted)}")
+        return self._known(name, lambda given: _is_one_of(given, wanted), f"{what} {', '.join(wanted)}")
 
     def _known(self, value: Value | None, matches: Callable[[Value], bool], what: str) -> bool:
         """An unknown value may match; say so instead of guessing silently."""
@@ -185,6 +183,10 @@ class _Evaluation:
             self.unsure.append(what)
             return True
         return matches(value)
+
+
+def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in patterns)
 
 
 def _in_ranges(ranges: tuple[tuple[int, int], ...], number: int) -> bool:

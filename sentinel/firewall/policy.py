@@ -8,6 +8,7 @@ rule that matches decides, then the default of the direction. DNS names stay nam
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from sentinel.firewall.services import Rate, Service
 
-LONGEST_INTERFACE_NAME = 15  # IFNAMSIZ - 1
-LONGEST_REASON = 100  # nft comments hold 128 bytes; the rule's name goes in front
+INTERFACE = re.compile(r"(?=.{1,15}$)[^\s/\"\\*$]+\*?")  # IFNAMSIZ - 1; nft takes a * at the end only
+LONGEST_REASON = 100  # bytes: nft comments hold 128; the rule's name goes in front
+LONGEST_LOG = 64
 
 
 class Action(enum.Enum):
@@ -67,8 +69,8 @@ class RuleEntry(Settings):
     out_interface: Words | None = None
     rate: str | None = None
     until: datetime | None = None
-    reason: str = Field("", max_length=LONGEST_REASON, pattern=r'^[^"\\\n]*$')
-    log: bool | Annotated[str, Field(max_length=64, pattern=r'^[^"\\\n]+$')] = False
+    reason: str = ""
+    log: bool | str = False
 
 
 class PolicyFile(Settings):
@@ -182,6 +184,8 @@ class _Reader:
             self.problem("a rule needs exactly one of allow, deny, reject", *place)
             stated = stated[:1] or ["allow"]
         self._check_interfaces(entry, direction, place)
+        self._check_text(entry.reason, LONGEST_REASON, *place, "reason")
+        self._check_text(entry.log if isinstance(entry.log, str) else "on", LONGEST_LOG, *place, "log")
         log = entry.log if isinstance(entry.log, str) else f"{section} {index + 1}" if entry.log else ""
         interfaces = self._interfaces(entry.interface, *place, "interface")
         outward = direction is Direction.OUTBOUND
@@ -206,6 +210,15 @@ class _Reader:
         if entry.out_interface is not None and direction is not Direction.FORWARD:
             self.problem("only forward rules have 'out_interface'", *place, "out_interface")
 
+    def _check_text(self, text: str, longest: int, *place: int | str) -> None:
+        """What becomes a comment or a log prefix in the kernel; nft reads $ there as a variable."""
+        if len(text.encode()) > longest:
+            self.problem(f"longer than {longest} bytes", *place)
+        if any(character in '"\\$' or not character.isprintable() for character in text):
+            self.problem("cannot have a quote, a backslash, $ or a control character", *place)
+        if place[-1] == "log" and not text:
+            self.problem("an empty text; `log: true` writes the rule's name", *place)
+
     def _scope(self, words: list[str] | None, *place: int | str) -> Scope | None:
         if words is None:
             return None
@@ -227,8 +240,8 @@ class _Reader:
     def _interfaces(self, words: list[str] | None, *place: int | str) -> tuple[str, ...]:
         names = [name for word in words or [] for name in self.entries.interfaces.get(word, [word])]
         for name in names:
-            if not name or len(name) > LONGEST_INTERFACE_NAME or any(c in name for c in ' /"\\\n'):
-                self.problem(f"{name!r} is not an interface name", *place)
+            if not INTERFACE.fullmatch(name):
+                self.problem(f"{name!r} is not an interface name (a * may end it)", *place)
         return tuple(dict.fromkeys(names))
 
     def _rate(self, text: str | None, *place: int | str) -> Rate | None:

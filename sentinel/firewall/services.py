@@ -19,7 +19,7 @@ ICMP_TYPES = {
     "icmpv6": {"echo-request": 128},
 }  # fmt: skip
 FAMILY_OF = {"icmp": 4, "icmpv6": 6, "igmp": 4, "ipip": 4}
-RATE_UNITS = ("second", "minute", "hour", "day")
+RATE_UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -120,4 +120,7 @@ def parse_rate(text: str) -> Rate:
     found = re.fullmatch(pattern, text.strip())
     if not found or not 0 < int(found[1]) < 1 << 31 or not 0 < int(found[3] or 5) < 1 << 31:
         raise ValueError(f"{text!r} is not a rate such as '10/minute' or '100/second burst 200 per source'")
-    return Rate(int(found[1]), found[2], int(found[3] or 5), bool(found[4]))
+    count, burst = int(found[1]), int(found[3] or 5)
+    if RATE_UNITS[found[2]] * 1_000_000_000 // count * burst >= 1 << 63:  # the kernel counts in nanoseconds
+        raise ValueError(f"{text!r}: a burst of {burst} would last longer than the kernel can count")
+    return Rate(count, found[2], burst, bool(found[4]))

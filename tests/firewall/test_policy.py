@@ -1,11 +1,13 @@
 """Every mistake of a policy is reported at once, each with its line."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sentinel import yamlfile
 from sentinel.errors import InvalidInputError
-from sentinel.firewall import policy
+from sentinel.firewall import compile as compiler
+from sentinel.firewall import kernel, nft, policy
 from sentinel.firewall.policy import Action, Direction
 
 BAD = """default: {inbound: dorp}
@@ -96,3 +98,45 @@ def test_any_text_is_a_policy_or_located_problems(text):
         policy.parse(text, "p.yml")
     except InvalidInputError as error:
         assert error.problems  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ("reason: 'costs 5$'", "$ or a control character"),
+        ('reason: "tab\\tbed"', "control character"),
+        (f"reason: {'ü' * 60}", "longer than 100 bytes"),
+        (f"log: {'x' * 65}", "longer than 64 bytes"),
+        ("log: ''", "an empty text"),
+        ("interface: '*'", "not an interface name"),
+        ("interface: 'e*h'", "not an interface name"),
+        ("rate: 5/day burst 2147483647", "longer than the kernel can count"),
+    ],
+)
+def test_what_nft_would_refuse_or_misread_is_refused_with_its_line(rule, complaint):
+    with pytest.raises(InvalidInputError) as caught:
+        policy.parse(f"inbound:\n  - {{allow: tcp/1}}\n  - {{allow: tcp/2, {rule}}}\n", "p.yml")
+    [problem] = caught.value.problems
+    assert (problem.path, problem.line) == ("p.yml", 3)
+    assert complaint in str(problem)
+
+
+@pytest.mark.netns
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    reason=st.text(max_size=100),
+    log=st.text(min_size=1, max_size=64),
+    interface=st.text("eth0.-_@:#;,'*[?]{}!é ", min_size=1, max_size=15),
+    rate=st.from_regex(
+        r"[1-9][0-9]{0,9}/(second|minute|hour|day) burst [1-9][0-9]{0,9}( per source)?", fullmatch=True
+    ),
+)
+def test_whatever_is_accepted_nft_takes(namespace, reason, log, interface, rate):
+    rules = [{"reason": reason}, {"log": log}, {"interface": interface}, {"rate": rate}]
+    for one in rules:
+        try:
+            text = yamlfile.dump({"inbound": [{"allow": "tcp/1"} | one]})
+            wanted = policy.parse(text, "p.yml")
+        except InvalidInputError:
+            continue
+        kernel.run_script(nft.render(compiler.compile_policy(wanted), 0), check_only=True)
