@@ -1,5 +1,8 @@
 """Every mistake of a policy is reported at once, each with its line."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from sentinel import yamlfile
 from sentinel.errors import InvalidInputError
 from sentinel.firewall import compile as compiler
-from sentinel.firewall import kernel, nft, policy
+from sentinel.firewall import kernel, lint, nft, policy
 from sentinel.firewall.policy import Action, Direction
 
 BAD = """default: {inbound: dorp}
@@ -119,6 +122,16 @@ def test_what_nft_would_refuse_or_misread_is_refused_with_its_line(rule, complai
     [problem] = caught.value.problems
     assert (problem.path, problem.line) == ("p.yml", 3)
     assert complaint in str(problem)
+
+
+def test_the_example_in_the_readme_is_a_policy_without_findings(tmp_path):
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    text = re.search(r"## Firewall policy.*?```yaml\n(.*?)```", readme, re.DOTALL)[1]
+    (tmp_path / "cdn.txt").write_text("192.0.2.128/25  # one of them\n")
+    (tmp_path / "policy.yml").write_text(text)
+    wanted = policy.load(tmp_path / "policy.yml")
+    assert lint.lint(wanted, 1_795_000_000_000_000_000) == []
+    assert len(wanted.rules[Direction.INBOUND]) == 5
 
 
 @pytest.mark.netns
