@@ -220,8 +220,7 @@ class LogWatch:
         tail = Tail(plan.settings.files, positions, begun)
         checkpoint.begin(tail)
         correlator = plan.engine.correlator
-        correlator.recording = True
-        correlator.restore(checkpoint.memory())
+        correlator.restore(checkpoint.memory(), checkpoint.secret())
         checkpoint.forget_memory(correlator.names)
         logs: dict[str, _Log] = {}
         turn = threading.Event()

@@ -9,6 +9,7 @@ read and written again. Either all of it happened or nothing.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FILE_KEY = "log:"  # checkpoint rows of files, of patterns that were followed before, and of the journal
 PATTERN_KEY = "log-pattern:"
 JOURNAL_KEY = "log-journal:"
+MEMORY_KEY = "log-memory"
 
 
 class Journal(Protocol):
@@ -68,6 +70,14 @@ class Checkpoint:
         positions = {FILE_KEY + path: position.to_json() for path, position in tail.positions().items()}
         patterns = {PATTERN_KEY + pattern: True for pattern in tail.patterns}
         self._save({**positions, **patterns}, self._journal.length())
+
+    def secret(self) -> bytes:
+        """The key of what is stored as hashes; made at the first start."""
+        found = self._state.checkpoint(MEMORY_KEY)
+        if not isinstance(found, str):
+            found = secrets.token_hex(32)
+            self._state.save_checkpoint(MEMORY_KEY, found)
+        return bytes.fromhex(found)
 
     def memory(self) -> list[Change]:
         """What correlations remembered at the last commit, in the order in which it was stored."""

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
     Read = Callable[[str], list[bytes | None]]  # a field's value of each row
     Key = tuple[bytes, ...]
+    Mark = Key | bytes
     Change = tuple[str, bool, bytes]  # name, whether it replaces all before it, data
 
 ONCE = 65_536  # groups seen once, per correlation
 AGAIN = 32_768  # groups seen more often, per correlation
 EVENTS = 1_000_000  # kept in windows, per correlation
-LONGEST_VALUE = 32  # bytes of a counted value that are kept as they are; of longer ones a digest is
+LONGEST_VALUE = 32  # bytes of a counted value that are kept as they are in a replay; of longer ones a hash is
+HASH_BYTES = 16
 SMALLEST_RECORDS = 256 * 1024  # bytes of records that are worth a whole state in their stead
 MOST_RECORDS = 1000
 
@@ -68,14 +70,15 @@ class Groups:
 
     correlation: Correlation
     watch: Watch
-    once: OrderedDict[Key, tuple[int, object, int]] = field(default_factory=OrderedDict)
-    again: OrderedDict[Key, Window] = field(default_factory=OrderedDict)
+    once: OrderedDict[Mark, tuple[int, object, int]] = field(default_factory=OrderedDict)
+    again: OrderedDict[Mark, Window] = field(default_factory=OrderedDict)
     held: int = 0  # events in the windows of `again`
     evicted: int = 0
     fields: list[tuple[str, ...]] = field(default_factory=list)  # per referred rule: where group-by stands
     # One event alone can be enough: nothing to be gained from the table of those seen once.
     single: bool = False
     name: str = ""
+    secret: bytes = b""  # where the state is stored: the key of the hashes of groups and values
     stored: Stored = field(default_factory=Stored)
 
     @classmethod
@@ -92,7 +95,8 @@ class Groups:
         """What these rows of a referred rule bring. A row without any of the group's fields has nobody to group by."""
         columns = [[value or b"" for value in read(name)] for name in self.fields[index]]
         keys: list[Key] = list(zip(*columns, strict=True)) if columns else [()] * len(rows)
-        events = Events(keys, times, self._values(index, len(rows), read), lines, rows)
+        marks: list[Mark] = [self._hash(key) for key in keys] if self.secret else [*keys]
+        events = Events(keys, marks, times, self._values(index, len(rows), read), lines, rows)
         useful = [
             number
             for number, (key, value) in enumerate(zip(keys, events.values, strict=True))
@@ -104,20 +108,20 @@ class Groups:
         """(number of the event, lines of the finding) for each finding that these events complete."""
         found = []
         again, once, watch = self.again, self.once, self.watch
-        arriving = zip(events.keys, events.times, events.values, events.lines, strict=True)
-        for number, (key, time, value, line) in enumerate(arriving):
-            window = again.get(key)
+        arriving = zip(events.marks, events.times, events.values, events.lines, strict=True)
+        for number, (mark, time, value, line) in enumerate(arriving):
+            window = again.get(mark)
             if window is None:
-                first = once.pop(key, None)
+                first = once.pop(mark, None)
                 if first is None and not self.single:
-                    self._remember(key, (time, value, line))
+                    self._remember(mark, (time, value, line))
                     continue
-                window = again[key] = Window()
+                window = again[mark] = Window()
                 if first is not None:
                     window.add(*first)
                     self.held += 1
             else:
-                again.move_to_end(key)
+                again.move_to_end(mark)
             before = len(window.times)
             lines = watch.arrive(window, time, value, line)
             self.held += len(window.times) - before
@@ -141,7 +145,7 @@ class Groups:
 
     def restore(self, data: bytes, *, whole: bool) -> None:
         """Take back what `record` gave, in that order."""
-        reader = Reader(self.correlation.kind, len(self.correlation.group_by), data)
+        reader = Reader(self.correlation.kind, data)
         events = reader.events()
         if not whole:
             self.arrive(events)
@@ -150,34 +154,30 @@ class Groups:
             return
         self.stored = Stored(whole=len(data))
         cells = zip(events.times, events.values, events.lines, strict=True)
-        self.once = OrderedDict(zip(events.keys, cells, strict=True))
+        self.once = OrderedDict(zip(events.marks, cells, strict=True))
         self.again = OrderedDict()
         fired, sizes = reader.integers(), reader.integers()
-        keys = reader.keys(len(fired))
+        marks = reader.texts()
         times, lines = reader.integers(), reader.integers()
         values = reader.values(len(times))
         at = 0
-        for key, size, last in zip(keys, sizes, fired, strict=True):
+        for mark, size, last in zip(marks, sizes, fired, strict=True):
             end = at + size
-            self.again[key] = Window(times[at:end], values[at:end], lines[at:end], last)
+            self.again[mark] = Window(times[at:end], values[at:end], lines[at:end], last)
             at = end
         self.held = len(times)
 
     def _whole(self) -> bytes:
         writer = Writer(self.correlation.kind)
         cells = list(self.once.values())
-        writer.events(
-            Events(
-                list(self.once),
-                [time for time, _, _ in cells],
-                [value for _, value, _ in cells],
-                [line for _, _, line in cells],
-            )
-        )
+        writer.integers([time for time, _, _ in cells])
+        writer.integers([line for _, _, line in cells])
+        writer.texts([*self.once])  # type: ignore[list-item]  # hashes
+        writer.values([value for _, value, _ in cells])
         windows = list(self.again.values())
         writer.integers([window.fired for window in windows])
         writer.integers([len(window.times) for window in windows])
-        writer.keys(list(self.again))
+        writer.texts([*self.again])  # type: ignore[list-item]  # hashes
         writer.integers([time for window in windows for time in window.times])
         writer.integers([line for window in windows for line in window.lines])
         writer.values([value for window in windows for value in window.values])
@@ -193,15 +193,24 @@ class Groups:
         names = self.correlation.value_fields
         if kind in NUMERIC:
             return [None if text is None else _float(text) for text in read(names[0])]
-        return [
-            None if None in values else _counted(values) for values in zip(*map(read, names), strict=True)
-        ]
+        given = zip(*map(read, names), strict=True)
+        return [None if None in values else self._counted(values) for values in given]
 
-    def _remember(self, key: Key, event: tuple[int, object, int]) -> None:
+    def _counted(self, values: tuple[bytes | None, ...]) -> bytes:
+        if not self.secret and len(values) == 1 and len(values[0] or b"") <= LONGEST_VALUE:
+            return values[0] or b""
+        return self._hash(tuple(value or b"" for value in values))
+
+    def _hash(self, texts: Key) -> bytes:
+        """Of one text, or of several with their lengths."""
+        data = texts[0] if len(texts) == 1 else b"".join(b"%d %b" % (len(text), text) for text in texts)
+        return hashlib.blake2b(data, digest_size=HASH_BYTES, key=self.secret).digest()
+
+    def _remember(self, mark: Mark, event: tuple[int, object, int]) -> None:
         if len(self.once) >= ONCE:
             self.once.popitem(last=False)
             self.evicted += 1
-        self.once[key] = event
+        self.once[mark] = event
 
     def _bound(self) -> None:
         while len(self.again) > AGAIN or (self.held > EVENTS and len(self.again) > 1):
@@ -213,15 +222,6 @@ class Groups:
 def _float(text: bytes) -> float | None:
     number = number_of(text)
     return None if number is None else float(number)
-
-
-def _counted(values: tuple[bytes | None, ...]) -> bytes:
-    if len(values) == 1 and len(values[0] or b"") <= LONGEST_VALUE:
-        return values[0] or b""
-    digest = hashlib.blake2b(digest_size=16)
-    for value in values:
-        digest.update(b"%d " % len(value or b"") + (value or b""))
-    return digest.digest()
 
 
 def _name(correlation: Correlation) -> str:
@@ -249,13 +249,13 @@ def _needs_two(correlation: Correlation) -> bool:
 
 
 class Correlator:
-    """All correlations of a rule set; events arrive in the order of the log. With `recording`, `changes` are what a
-    store must keep of the last batch.
+    """All correlations of a rule set; events arrive in the order of the log. With a `secret`, `changes` are what a
+    store must keep of the last batch; nothing in them can be read without it.
     """
 
-    def __init__(self, correlations: Iterable[Correlation], *, recording: bool = False) -> None:
+    def __init__(self, correlations: Iterable[Correlation]) -> None:
         self.groups = [Groups.of(correlation) for correlation in correlations]
-        self.recording = recording
+        self.recording = False
         self.changes: list[Change] = []
         self._listened = {id(rule) for groups in self.groups for rule in groups.correlation.rules}
         self._ordered = self._referred_first()
@@ -281,8 +281,11 @@ class Correlator:
                 self.changes.append(groups.record(events))
         return [finding for findings in found_by.values() for finding in findings]
 
-    def restore(self, stored: Iterable[Change]) -> None:
-        """Take back the windows of correlations that still mean what they meant."""
+    def restore(self, stored: Iterable[Change], secret: bytes) -> None:
+        """Take back the windows of correlations that still mean what they meant, and record from now on."""
+        self.recording = True
+        for groups in self.groups:
+            groups.secret = secret
         by_name = {groups.name: groups for groups in self.groups}
         for name, whole, data in stored:
             if name in by_name:

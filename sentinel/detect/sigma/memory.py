@@ -2,6 +2,7 @@
 
 What arrived since the last commit is a small record; now and then the whole state replaces the records before it.
 Arriving is deterministic: the state made anew from the last whole one and the records after it is the state that was.
+Groups and counted values are stored as keyed hashes: an account's name may be somebody's e-mail address.
 Numbers are little-endian; texts are their lengths and then their bytes.
 """
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Key = tuple[bytes, ...]
+    Mark = Key | bytes
 
 NUMERIC = {Kind.VALUE_SUM, Kind.VALUE_AVG, Kind.VALUE_PERCENTILE, Kind.VALUE_MEDIAN}
 
 
 @dataclass(slots=True)
 class Events:
-    """What arrives at one correlation, in the order of the log: parallel lists. Rows count in the batch."""
+    """What arrives at one correlation, in the order of the log: parallel lists. `marks` tell groups apart, `keys` show
+    them (and are not kept). Rows count in the batch.
+    """
 
     keys: list[Key] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     values: list[object] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
@@ -34,6 +39,7 @@ class Events:
 
     def extend(self, other: Events) -> None:
         self.keys += other.keys
+        self.marks += other.marks
         self.times += other.times
         self.values += other.values
         self.lines += other.lines
@@ -42,6 +48,7 @@ class Events:
     def take(self, numbers: Sequence[int]) -> Events:
         return Events(
             [self.keys[number] for number in numbers],
+            [self.marks[number] for number in numbers],
             [self.times[number] for number in numbers],
             [self.values[number] for number in numbers],
             [self.lines[number] for number in numbers],
@@ -63,9 +70,6 @@ class Writer:
         self.integers([len(value) for value in values])
         self._parts += values
 
-    def keys(self, keys: Sequence[Key]) -> None:
-        self.texts([part for key in keys for part in key])
-
     def values(self, values: Sequence[object]) -> None:
         if self._kind is Kind.VALUE_COUNT:
             self.texts(values)  # type: ignore[arg-type]  # as Groups makes them
@@ -75,7 +79,7 @@ class Writer:
     def events(self, events: Events) -> None:
         self.integers(events.times)
         self.integers(events.lines)
-        self.keys(events.keys)
+        self.texts(events.marks)  # type: ignore[arg-type]  # hashes, where states are stored
         self.values(events.values)
 
     def data(self) -> bytes:
@@ -83,10 +87,10 @@ class Writer:
 
 
 class Reader:
-    """What a Writer wrote, in the same order; `width` texts make a key."""
+    """What a Writer wrote, in the same order."""
 
-    def __init__(self, kind: Kind, width: int, data: bytes) -> None:
-        self._kind, self._width, self._data = kind, width, data
+    def __init__(self, kind: Kind, data: bytes) -> None:
+        self._kind, self._data = kind, data
         self._at = 0
 
     def integers(self) -> list[int]:
@@ -100,10 +104,6 @@ class Reader:
             self._at += size
         return values
 
-    def keys(self, count: int) -> list[Key]:
-        texts = iter(self.texts())
-        return [tuple(next(texts) for _ in range(self._width)) for _ in range(count)]
-
     def values(self, count: int) -> list[object]:
         if self._kind is Kind.EVENT_COUNT:
             return [True] * count
@@ -114,7 +114,8 @@ class Reader:
 
     def events(self) -> Events:
         times, lines = self.integers(), self.integers()
-        return Events(self.keys(len(times)), times, self.values(len(times)), lines, [0] * len(times))
+        count = len(times)
+        return Events([()] * count, list(self.texts()), times, self.values(count), lines, [0] * count)
 
     def _numbers(self, form: str) -> list[Any]:
         count = int.from_bytes(self._data[self._at : self._at + 4], "little")
