@@ -226,14 +226,14 @@ class Engine:
         for hit in queued[: self._limit]:
             rule = self.rules[hit.number]
             verdict = self._thresholds.verdict(rule, packet)
-            if verdict is Verdict.HIDE:
+            if verdict is not Verdict.WRITE:  # a rate_filter that passes hides its own rule only
                 continue
-            passing = rule.action == "pass" or verdict is Verdict.PASS
+            passing = rule.action == "pass"
             if (rule.action == "pass" and "alert" in rule.keywords) or not passing:
                 alerts.append(make_alert(rule, packet, hit.tx, self._host, self._fields, stream=hit.stream))
-            if passing or rule.action in BLOCKING:
-                if packet.flow is not None and (hit.tx is not None or hit.stream or whole_flow(rule)):
-                    state_of(packet.flow).settled = True
-                if passing:
-                    break
+            decides = passing or rule.action in BLOCKING
+            if decides and packet.flow is not None and (hit.tx is not None or hit.stream or whole_flow(rule)):
+                state_of(packet.flow).settled = True
+            if passing:
+                break
         return alerts

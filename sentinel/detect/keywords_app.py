@@ -122,6 +122,18 @@ def _compared(
     return parse
 
 
+def _equal(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
+    """A number or !number."""
+
+    def parse(draft: Draft, value: str | None) -> None:
+        wanted = comparison(unquoted(value).replace(" ", ""))
+        if wanted[0] not in {"=", "!="}:
+            raise ValueError("takes a number or !number")
+        _add(draft, name, "compare", (wanted,), protocols, reach)
+
+    return parse
+
+
 def _listed(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
     """A comma list of numbers, any of them."""
 
@@ -293,7 +305,7 @@ APPLICATION: dict[str, Callable[[Draft, str | None], None]] = {
     "tls_cert_notafter": _dated("tls_cert_notafter"),
     "ssh.protoversion": _substring("ssh.proto"),
     "ssh.softwareversion": _substring("ssh.software"),
-    "dns.opcode": _compared("dns.opcode", "dns", _BOTH),
+    "dns.opcode": _equal("dns.opcode", "dns", _BOTH),
     "http2.frametype": _compared("http2.frametype", "http2", _BOTH, _HTTP2_FRAMES),
     "http2.errorcode": _compared("http2.errorcode", "http2", _BOTH, _HTTP2_ERRORS),
     "http2.priority": _compared("http2.priority", "http2", _BOTH),

@@ -45,6 +45,10 @@ class _BadMessageError(Exception):
     """Internal: the message ends early or loops; becomes an event, never leaves this module."""
 
 
+class _CutMessageError(_BadMessageError):
+    """What there is of it is well formed."""
+
+
 @dataclass(slots=True)
 class Record:
     name: bytes
@@ -86,23 +90,23 @@ def read_name(data: bytes, pos: int) -> tuple[bytes, int]:
             return b".".join(labels)[:_MAX_NAME], pos + 1 if end < 0 else end
         if length & 0xC0 == 0xC0:
             if pos + 1 >= len(data):
-                break
+                raise _CutMessageError
             if end < 0:
                 end = pos + 2
             pos = (length & 0x3F) << 8 | data[pos + 1]
             jumps += 1
             if jumps > _MAX_JUMPS:
-                break
+                raise _BadMessageError
             continue
-        if length & 0xC0 or pos + 1 + length > len(data):
-            break
+        if length & 0xC0 or len(labels) > _MAX_LABELS:
+            raise _BadMessageError
+        if pos + 1 + length > len(data):
+            raise _CutMessageError
         if size <= _MAX_NAME:
             labels.append(data[pos + 1 : pos + 1 + length])
             size += length + 1
         pos += length + 1
-        if len(labels) > _MAX_LABELS:
-            break
-    raise _BadMessageError
+    raise _CutMessageError
 
 
 def _host(data: bytes, pos: int) -> str:
@@ -159,7 +163,7 @@ def _records(data: bytes, pos: int, count: int) -> tuple[list[Record], int]:
     return records, pos
 
 
-def _parse(data: bytes) -> Message:
+def _parse(data: bytes, *, query: bool) -> Message:
     ident, flags, questions, answers, authorities, _ = _HEADER.unpack_from(data)
     pos = _HEADER.size
     asked: list[tuple[bytes, int]] = []
@@ -169,6 +173,8 @@ def _parse(data: bytes) -> Message:
             raise _BadMessageError
         asked.append((name, int.from_bytes(data[pos : pos + 2], "big")))
         pos += 4
+    if query:  # of a query nothing else is read
+        return Message(ident, flags, asked, [], [])
     answered, pos = _records(data, pos, answers)
     try:
         delegated, pos = _records(data, pos, authorities)
@@ -177,14 +183,22 @@ def _parse(data: bytes) -> Message:
     return Message(ident, flags, asked, answered, delegated)
 
 
-def parse(data: bytes) -> Message | None:
+def parse(data: bytes, *, query: bool = False) -> Message | None:
     """A whole message, or None when it is not one."""
     if len(data) < _HEADER.size:
         return None
     try:
-        return _parse(data)
+        return _parse(data, query=query)
     except _BadMessageError:
         return None
+
+
+def _plausible(data: bytes) -> bool:
+    """A header whose counts fit the message."""
+    if len(data) < _HEADER.size:
+        return False
+    _, _, *counts = _HEADER.unpack_from(data)
+    return 2 * sum(counts) <= len(data)
 
 
 def looks_like_dns(data: bytes) -> bool:
@@ -192,15 +206,15 @@ def looks_like_dns(data: bytes) -> bool:
     if len(data) < _HEADER.size:
         return False
     _, flags, questions, answers, authorities, extras = _HEADER.unpack_from(data)
-    if flags >> 11 & 0xF >= 7 or (flags & _ZERO and questions == 0):
+    if flags & _ZERO and questions == 0:
         return False
     if 2 * (extras + answers + authorities + questions) + _HEADER.size > len(data):
         return False
     try:
         if questions:
             read_name(data, _HEADER.size)
-    except _BadMessageError:
-        return False
+    except _BadMessageError as error:
+        return isinstance(error, _CutMessageError)
     return True
 
 
@@ -262,7 +276,7 @@ class Dns:
 
     def feed(self, direction: int, data: bytes, *, gap: int = 0, eof: bool = False) -> bool:
         if not self.framed:
-            if data:
+            if _plausible(data):
                 self._message(direction, data)
             return True
         if gap:
@@ -273,34 +287,40 @@ class Dns:
             length = int.from_bytes(data[pos : pos + 2], "big")
             if pos + 2 + length > len(data):
                 break
-            if length:
-                self._message(direction, data[pos + 2 : pos + 2 + length])
+            whole = data[pos + 2 : pos + 2 + length]
+            if not _plausible(whole) or not self._message(direction, whole):
+                return False
             pos += 2 + length
         self.rest[direction] = data[pos:]
         return True
 
-    def _message(self, direction: int, data: bytes) -> None:
-        if len(data) < _HEADER.size:
-            return
-        message = parse(data)
-        flags = int.from_bytes(data[2:4], "big")
+    def _message(self, direction: int, data: bytes) -> bool:
+        """False for what is no message."""
+        message = parse(data, query=direction == 0)
+        if message is None:
+            self._flag_last("malformed_data")
+            return False
+        if direction == 0 and message.is_response:
+            self._flag_last("not_a_request")
+            return False
+        if direction == 1 and not message.is_response:
+            self._flag_last("not_a_response")
         transaction = self.session.begin("dns")
         # A transaction is one message: the other direction has nothing to wait for.
         self.session.one_way(transaction, direction)
         transaction.parser_state = message
-        if message is None:
-            self.session.flag(transaction, "malformed_data")
-            transaction.parser_state = Message(int.from_bytes(data[:2], "big"), flags, [], [], [])
         transaction.derive = derive
-        if direction == 0 and flags & _RESPONSE:
-            self.session.flag(transaction, "not_a_request")
-        elif direction == 1 and not flags & _RESPONSE:
-            self.session.flag(transaction, "not_a_response")
-        if flags & _ZERO:
+        if message.flags & _ZERO:
             self.session.flag(transaction, "z_flag_set")
-        if flags >> 11 & 0xF >= 7:
+        if message.opcode >= 7:
             self.session.flag(transaction, "invalid_opcode")
-        _expose(transaction, direction, transaction.parser_state)
+        _expose(transaction, direction, message)
+        return True
+
+    def _flag_last(self, event: str) -> None:
+        """An event without a transaction of its own belongs to the newest one."""
+        if self.session.flow.transactions:
+            self.session.flag(self.session.flow.transactions[-1], event)
 
 
 def _expose(transaction: Transaction, direction: int, message: Message) -> None:
@@ -309,7 +329,7 @@ def _expose(transaction: Transaction, direction: int, message: Message) -> None:
     buffers = transaction.buffers[direction]
     if message.is_response:
         buffers["dns.rcode"] = message.rcode
-    names = [name for name, _ in message.questions]
+    names = [name for name, _ in message.questions if name]  # the root has no name to look at
     if names and not message.is_response:
         buffers["dns.query"] = names
     if names:

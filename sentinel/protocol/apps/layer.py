@@ -79,6 +79,8 @@ class AppLayer:
                 if session.detected == ["", ""]:
                     self._fail(session)
                 return []
+            if found == "dns" and probes.dns_answer(payload) and direction == 0 and not flow.packets[1]:
+                direction, session.reversed = 1, True  # the answer came first
             session.detected = [found, found]
             flow.app_protos[:] = [found, found]
             self._start(session, found)

@@ -34,6 +34,10 @@ def dns(data: bytes) -> bool:
     return dns_parser.looks_like_dns(data)
 
 
+def dns_answer(data: bytes) -> bool:
+    return bool(data[2] & 0x80)
+
+
 def dns_framed(data: bytes) -> bool | None:
     if len(data) < 14:
         return None
