@@ -49,6 +49,8 @@ class StreamOptions:
 
 # Suricata reassembles these to the end, whatever the depth (smb.stream-depth: 0)
 UNLIMITED = frozenset({"smb"})
+# The end of a message is no occasion to show stream rules the bytes; the end of a file in it is
+UNTRIGGERED = frozenset({"smtp", "ftp"})
 
 STATES: dict[State, Callable[[Streams, Packet, Session], bool]] = {
     State.SYN_SENT: handshake.syn_sent,
@@ -301,7 +303,7 @@ class Streams:
         if flow.app_proto == "failed":
             session.app_disabled = True
         direction = 0 if side.to_server else 1
-        if any(transaction.done[direction] for transaction in touched):
+        if flow.app_proto not in UNTRIGGERED and any(tx.done[direction] for tx in touched):
             side.trigger_raw = True
         packet.app_updated = True
 

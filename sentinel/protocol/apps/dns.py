@@ -198,7 +198,7 @@ def _plausible(data: bytes) -> bool:
     if len(data) < _HEADER.size:
         return False
     _, _, *counts = _HEADER.unpack_from(data)
-    return 2 * sum(counts) <= len(data)
+    return 2 * sum(map(int, counts)) <= len(data)
 
 
 def looks_like_dns(data: bytes) -> bool:

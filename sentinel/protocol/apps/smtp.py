@@ -187,6 +187,8 @@ class Smtp:
         if self.mime is not None:
             self.mime.finish()
             self.mime = None
+            if self.transaction is not None and self.transaction.files:
+                self.session.trigger_raw(0)
         if self.transaction is not None:
             self.session.finish(self.transaction)
 
