@@ -12,6 +12,8 @@ from sentinel.protocol.settings import ProtocolSettings
 
 BENCH = Path(__file__).parents[1] / "bench" / "bench_hostile.py"
 SCALES = {
+    "headers": 0.05,
+    "smtp-mime": 0.1,
     "pipeline": 0.2,
     "gzip-bomb": 0.05,
     "deflate-in-chunks": 0.02,
