@@ -1,7 +1,8 @@
 """What one side of a deferred flow sent before, looked up in the frames that are kept of it.
 
 In: a flow and a direction; then a sequence number and a size. Out: the bytes, or None where they are not all there.
-The frames are decoded when the first question comes, which is rarely.
+The frames are decoded when the first question comes, which is rarely. A flow that keeps asking, batch after batch, is no
+longer worth it: all its frames would be decoded each time. It gets no answer, and goes to the real reassembly.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sentinel.protocol.deferred import Deferred
 
 
+MOST_READINGS = 4
+
+
 class Sent:
     def __init__(self, flow: Deferred, direction: int, seed: int) -> None:
         self._flow, self._forward, self._seed = flow, flow.forward == (direction == 0), seed
@@ -25,6 +29,9 @@ class Sent:
 
     def __call__(self, seq: int, size: int) -> bytes | None:
         if self._segments is None:
+            self._flow.reread += 1
+            if self._flow.reread > MOST_READINGS:
+                return None
             self._segments = self._read()
             self._exact = {(at, len(data)): data for at, data in self._segments}
         exact = self._exact.get((seq, size))

@@ -322,3 +322,15 @@ def test_what_is_known_about_flows_is_bounded_and_a_busy_one_stays_known():
         passed = list(parser.feed(batch([*flood[at : at + 500], again])))
         assert any(packet.sport == 1000 for packet in passed)
     assert len(parser.slow) == 1000
+
+
+def test_a_flow_that_repeats_itself_in_every_batch_is_not_decoded_again_and_again():
+    """Its cost would grow with all that was kept of it; the real reassembly knows what was sent."""
+    parser = FastParser(ProtocolSettings.model_validate({}), {}, Words())
+    frames = talk(b"first words", b"more words").frames
+    list(parser.feed(batch(frames)))
+    repeated = [frame for frame in frames if b"first words" in frame]
+    passed = [len(list(parser.feed(batch(repeated, start=10**18 + n)))) for n in range(8)]
+    assert passed[:4] == [0, 0, 0, 0]
+    assert sum(passed) >= len(frames)
+    assert len(parser.slow) == 1
