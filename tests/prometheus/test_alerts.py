@@ -51,6 +51,13 @@ CASES = {
         [('sentinel_backup_check_problems{repository="main"}', "2x30")],
         [('sentinel_backup_check_problems{repository="main"}', "0x30")],
     ),
+    "SentinelExceptionEnded": (
+        [('sentinel_alert_exceptions{state="ended"}', "1x90")],
+        [
+            ('sentinel_alert_exceptions{state="ended"}', "0x90"),
+            ('sentinel_alert_exceptions{state="active"}', "3x90"),
+        ],
+    ),
     "SentinelPacketsLost": (
         [
             ('sentinel_network_dropped_packets_total{interface="eth0",reason="ring_full"}', "0+60x30"),
