@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentinel import process
-from sentinel.capture.ring import Ring
+from sentinel.capture.ring import Ring, interface_losses
 from sentinel.errors import CapabilityError, SentinelError
 
 pytestmark = pytest.mark.netns
@@ -73,3 +73,10 @@ def test_missing_capability_says_how_to_grant_it(monkeypatch):
     monkeypatch.setattr("sentinel.capture.ring._hardware_type", lambda _: 1)
     with pytest.raises(CapabilityError, match=r"CAP_NET_RAW.*setcap"):
         Ring("lo")
+
+
+def test_losses_of_an_interface_are_the_kernels_own():
+    (shown,) = json.loads(process.run(["ip", "-json", "-statistics", "link", "show", "lo"]).stdout)
+    received = shown["stats64"]["rx"]
+    assert interface_losses("lo") == (received["dropped"], received.get("over_errors", 0))
+    assert interface_losses("nptest-none") == (0, 0)
