@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sentinel.detect.build import Built
     from sentinel.model import Alert, Packet
     from sentinel.outputs import Journal
+    from sentinel.protocol.settings import ProtocolSettings
 
 FANOUT_GROUP = (
     0x5E11  # ours among the host's packet sockets, plus the interface's number: a group has one interface
@@ -58,7 +59,7 @@ class NetworkWatch:
         self._settings, self._journal, self._data = settings, journal, data
         self._built = self._build(settings, None)
         self._next: Built | None = None
-        self._parser = FastParser(settings, _options(settings), self._built.engine.screen)
+        self._parser = FastParser(share(settings), _options(settings), self._built.engine.screen)
         self._rings = _open_rings(settings, worker)
         drop()
         self._owners = Owners()
@@ -179,6 +180,16 @@ class NetworkWatch:
 
 def _options(settings: NetworkSettings) -> dict[str, str]:
     return STOCK_OPTIONS | settings.suricata_options()
+
+
+def share(settings: NetworkSettings) -> ProtocolSettings:
+    """A worker's part of the bounds: what sentinel.yml allows is for all of them."""
+    from sentinel.protocol.settings import ProtocolSettings
+
+    names = ProtocolSettings.model_fields
+    return ProtocolSettings.model_construct(
+        **{name: max(1, getattr(settings, name) // settings.workers) for name in names}
+    )
 
 
 def _open_rings(settings: NetworkSettings, worker: int) -> list[Ring]:

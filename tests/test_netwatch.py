@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from sentinel import process
+from sentinel.config import NetworkSettings
+from sentinel.netwatch import share
 
 pytestmark = pytest.mark.netns
 
@@ -91,3 +93,11 @@ def test_packets_larger_than_the_mtu(live):
     result = live("large_packets")
     assert result["alerts"] == ["end"]
     assert result["packets"] < 20
+
+
+def test_workers_share_the_bounds():
+    settings = NetworkSettings.model_validate(
+        {"workers": 4, "flows": 100_000, "stream_memory_megabytes": 128}
+    )
+    assert share(settings).flows == 25_000
+    assert share(settings).stream_memory_megabytes == 32
