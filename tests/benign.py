@@ -215,3 +215,24 @@ class Shop:
             f"/track?id=1Z{self.draw.randrange(10**15)}&lat=52.52&lng=-13.40", "/calc?expr=3%2B4*2", f"/api/stock?ids={','.join(str(self.draw.randrange(9999)) for _ in range(9))}",
             f"/compare?a={self.draw.randrange(999)}&b={self.draw.randrange(999)}&a=b", "/version?v=1.2.3-rc.1+build.5",
         ])  # fmt: skip
+
+    def of_platforms(self):
+        return self.draw.choice([
+            ("GET", f"/wp-content/plugins/woocommerce/assets/js/frontend/cart-fragments.min.js?ver=9.{self.draw.randrange(9)}.1"),
+            ("GET", f"/wp-content/uploads/2026/03/{self.draw.choice(WORDS)}-600x600.jpg"), ("GET", "/wp-includes/js/jquery/jquery.min.js?ver=3.7.1"),
+            ("GET", "/blog/wp-includes/css/dist/block-library/style.min.css"), ("POST", "/?wc-ajax=get_refreshed_fragments"),
+            ("POST", f"/wp-admin/admin-ajax.php?action={self.draw.choice(['woocommerce_add_to_cart', 'elementor_pro_forms_send_form', 'get_variation', 'load_more_posts'])}"),
+            ("GET", f"/wp-json/wc/store/v1/products?per_page=12&page={self.draw.randrange(9)}"), ("POST", "/wp-json/wc/store/v1/cart/add-item"),
+            ("GET", f"/wp-json/wp/v2/posts?search={quote(self._phrase())}&_fields=id,title"), ("GET", "/feed/"), ("GET", "/wp-login.php?action=lostpassword"),
+            ("GET", f"/catalogsearch/result/?q={quote_plus(self._phrase())}"), ("GET", f"/catalog/product/view/id/{self.draw.randrange(9999)}/category/3/"),
+            ("GET", f"/static/version{self.draw.randrange(10**10)}/frontend/Magento/luma/en_US/requirejs/require.js"), ("POST", "/rest/default/V1/guest-carts/abc/items"),
+            ("GET", "/customer/section/load/?sections=cart%2Cmessages&force_new_section_timestamp=true&_=1772445600123"), ("POST", "/customer/account/loginPost/"),
+            ("GET", f"/products/{self.draw.choice(WORDS)}-shirt?variant={self.draw.randrange(10**13)}&_pos=1&_sid=ab12&_ss=r"), ("GET", "/collections/all/products.json?limit=250"),
+            ("GET", f"/cdn/shop/files/{self.draw.choice(WORDS)}.jpg?v=1772445600&width=720"), ("POST", "/cart/add.js"), ("GET", "/recommendations/products.json?product_id=1&limit=4"),
+            ("GET", "/index.php?route=product/product&product_id=42"), ("GET", f"/index.php?fc=module&module=ps_wishlist&controller=action&id={self.draw.randrange(99)}"),
+            ("GET", f"/detail/{self.draw.randbytes(16).hex()}"), ("GET", f"/widgets/checkout/info?{self._token(4)}"), ("POST", "/store-api/product-listing/abc?p=2"),
+            ("GET", "/actuator/health"), ("GET", "/api/version"), ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/c/kettle/steel"), ("GET", "/pods"), ("GET", "/hc/en-us/articles/12"),
+            ("POST", "/account/sessions"), ("GET", "/product/info"), ("GET", "/remote/control-cars"), ("GET", "/c/dvr/"), ("GET", "/c/nas/"), ("GET", "/c/hue/"), ("GET", "/c/spark/"),
+            ("GET", "/.well-known/openid-configuration"), ("GET", "/.well-known/acme-challenge/abc"), ("GET", "/apple-touch-icon-precomposed.png"), ("GET", "/ads.txt"), ("GET", "/sitemap_index.xml"),
+            ("GET", "/login?returnUrl=%2Fhome%2Findex.html"), ("GET", "/help/search?term=config"), ("GET", "/api/v1/settings"), ("GET", "/admin/orders?status=open&export=0"),
+        ])  # fmt: skip
