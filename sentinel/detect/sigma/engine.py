@@ -6,6 +6,7 @@ first batch comes. Time is event time; a replay gives the alerts of the live run
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,8 +44,9 @@ class LogEngine:
 
     def fresh(self) -> LogEngine:
         """The same compiled rules with no memory of earlier lines."""
-        other = LogEngine(self.rules, [groups.correlation for groups in self.correlator.groups], self._cache)
-        other._screens = self._screens
+        other = copy(self)  # with the very same conditions: the screens know their parts by identity
+        other.correlator = Correlator(groups.correlation for groups in self.correlator.groups)
+        other._evicted = 0
         return other
 
     def screen(self, kind: str) -> Screen:

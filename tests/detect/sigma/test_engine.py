@@ -60,3 +60,32 @@ def test_each_matching_line_gives_an_alert_with_its_number_and_its_client(replay
 )
 def test_the_decoded_request_is_matched_too(replay, target):
     assert len(replay(UNION, [LINE.format("198.51.100.7", target)])) == 1
+
+
+def test_a_fresh_engine_judges_as_the_first_did_and_remembers_nothing(tmp_path):
+    """Screens know parts of conditions by identity: a copy that made them anew would find other rules' verdicts."""
+    from sentinel.detect.sigma.engine import LogEngine
+    from sentinel.detect.sigma.read import read
+    from sentinel.trial import columns_of
+
+    file = tmp_path / "rules.yml"
+    file.write_text(
+        "---\n".join(
+            f"title: r{n}\nid: 0c4f6d3e-8f4d-4b37-9d1f-0000000000{n:02d}\nlogsource: {{category: webserver}}\n"
+            f"detection:\n  a: {{cs-method: [GET, POST], cs-uri-query|contains: word{n}}}\n  b: {{sc-status: [200, {300 + n}]}}\n"
+            "  condition: a and not b\n"
+            for n in range(30)
+        )
+    )
+    loaded = read([file])
+    engine = LogEngine(loaded.rules, loaded.correlations)
+    columns = columns_of(
+        [LINE.format("198.51.100.7", f"/word{n}").replace(" 200 ", " 404 ") for n in range(30)],
+        "nginx-access",
+    )
+    wanted = [alert.signature for alert in engine.scan(columns)]
+    assert len(wanted) >= 30
+    for _ in range(20):
+        assert [alert.signature for alert in engine.fresh().scan(columns)] == wanted
+    assert engine.fresh().correlator is not engine.correlator
+    assert all(a.condition is b.condition for a, b in zip(engine.fresh().rules, engine.rules, strict=True))
