@@ -46,7 +46,7 @@ class LogEngine:
         """The same compiled rules with no memory of earlier lines."""
         other = copy(self)  # with the very same conditions: the screens know their parts by identity
         other.correlator = Correlator(groups.correlation for groups in self.correlator.groups)
-        other._evicted = 0
+        other._evicted = 0  # noqa: SLF001 - a copy of ourselves
         return other
 
     def screen(self, kind: str) -> Screen:

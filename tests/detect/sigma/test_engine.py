@@ -88,4 +88,7 @@ def test_a_fresh_engine_judges_as_the_first_did_and_remembers_nothing(tmp_path):
     for _ in range(20):
         assert [alert.signature for alert in engine.fresh().scan(columns)] == wanted
     assert engine.fresh().correlator is not engine.correlator
-    assert all(a.condition is b.condition for a, b in zip(engine.fresh().rules, engine.rules, strict=True))
+    conditions = [rule.condition for rule in engine.rules]
+    assert all(
+        rule.condition is condition for rule, condition in zip(engine.fresh().rules, conditions, strict=True)
+    )
