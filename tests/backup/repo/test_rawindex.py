@@ -9,7 +9,7 @@ from sentinel.backup.repo import index as index_file
 from sentinel.backup.repo import rawindex
 from sentinel.backup.repo.index import Index, decode, encode
 from sentinel.backup.repo.pack import BlobType, Entry
-from sentinel.backup.repo.rawindex import data_ids, sizes_of, split_packs
+from sentinel.backup.repo.rawindex import data_ids, split_packs
 
 BLOBS = st.binary(min_size=32, max_size=32)
 
@@ -64,20 +64,6 @@ def test_text_agrees_with_decoding(packs):
             at.pack for at in decoded.find_all(entry.type, entry.id)
         }
     assert len(text) == len(decoded)
-
-
-@given(PACKS)
-def test_sizes_are_those_of_the_blobs(packs):
-    for pack, blobs in split_packs(encode(packs)) or []:
-        listed = packs[pack]
-        if data_ids(blobs) is None:
-            assert any(entry.type is BlobType.TREE for entry in listed)
-            continue
-        assert data_ids(blobs) == [entry.id for entry in listed]
-        sizes = sizes_of(blobs)
-        assert sizes.blobs == len(listed)
-        assert sizes.compressed == sum(1 for entry in listed if entry.raw_length)
-        assert sizes.bytes == sum(entry.length for entry in listed)
 
 
 @given(PACKS, st.sampled_from([None, 1]), st.booleans())
