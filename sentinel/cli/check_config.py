@@ -52,11 +52,13 @@ def check_config(
 
 def _require_section(config: Path, name: str) -> None:
     """For the units' ExecCondition. A configuration that does not load has every section: starting tells what is wrong."""
+    from sentinel import config as configuration
+
     try:
-        sections = _sections(config)
+        loaded = configuration.load(config)
     except InvalidInputError:
         return
-    if name not in sections:
+    if getattr(loaded, name, None) is None:
         raise SentinelError(f"{config}: no section {name!r}: nothing to run")
 
 
