@@ -27,8 +27,8 @@ response: {{bans: {{mode: active, duration: 10m}}, minimum_level: high}}
 backup:
   repositories: {{main: {{store: /var/lib/sentinel/repository, password_file: /etc/sentinel/repository.key}}}}
   jobs:
-    files: {{source: {{paths: {{include: [/srv/shop]}}}}, repository: main, schedule: every 60s}}
-    shop: {{source: {{postgresql: {{database: shop, port: 5499}}}}, repository: main, schedule: every 60s}}
+    files: {{source: {{paths: {{include: [/srv/shop]}}}}, repository: main, schedule: every 10s}}
+    shop: {{source: {{postgresql: {{database: shop, port: 5499}}}}, repository: main, schedule: every 10s}}
 metrics: {{listen: "127.0.0.1:9480"}}
 """
 POLICY = """\
