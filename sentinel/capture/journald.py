@@ -7,6 +7,7 @@ started again after the last cursor. The pipe's buffer is all that is ever in fl
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -24,6 +25,8 @@ CURSOR = re.compile(rb'"__CURSOR"\s*:\s*"([^"]*)"')
 RETRY_SECONDS = (
     5.0  # a journalctl that cannot start (journal being rotated, no permission) is not asked all the time
 )
+
+log = logging.getLogger("sentinel.capture")
 
 
 class JournalReader:
@@ -50,6 +53,7 @@ class JournalReader:
         except BlockingIOError:
             return None
         if not data:
+            log.warning("journalctl ended, it is started again", extra={"seconds": RETRY_SECONDS})
             self.close()
             return None
         batch = self._cutter.cut_lines(data, NAME)
