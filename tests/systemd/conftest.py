@@ -154,7 +154,7 @@ class Machine:
             ["nsenter", f"--target={self.init}", "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup",
              "env", "--chdir=/", "-i", "HOME=/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
              *map(str, argv)],
-            capture_output=True, text=True, check=False, input=stdin, timeout=90,
+            capture_output=True, text=True, check=False, input=stdin, timeout=240,
         )  # fmt: skip
         if check is not None:
             assert done.returncode == check, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
