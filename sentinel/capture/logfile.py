@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK_BYTES = 1 << 20  # a batch: large enough that NumPy's cost per call vanishes, small enough for the cache
+REPLAY_BYTES = 2 << 20  # nobody waits for the first line of a whole file
 LONGEST_LINE = (
     256 * 1024
 )  # nginx's largest request line and headers are 32 KiB; beyond this it is no log line
@@ -115,7 +116,7 @@ def open_archive(stored: BinaryIO) -> BinaryIO:
 
 
 def _decoded(file: BinaryIO) -> Iterator[bytes]:
-    data = file.read(CHUNK_BYTES)
+    data = file.read(REPLAY_BYTES)
     encoding = ""
     for mark, name in MARKS:
         if data.startswith(mark):
@@ -124,7 +125,7 @@ def _decoded(file: BinaryIO) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
     while data:
         yield decoder.decode(data).encode() if decoder else data
-        data = file.read(CHUNK_BYTES)
+        data = file.read(REPLAY_BYTES)
 
 
 def _shorten(

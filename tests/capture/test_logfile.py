@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinel.capture.logfile import CHUNK_BYTES, LONGEST_LINE, LineCutter, read_file
+from sentinel.capture.logfile import LONGEST_LINE, REPLAY_BYTES, LineCutter, read_file
 from sentinel.errors import SentinelError
 
 TEXT = b"".join(b"line %d with some text\r\n" % i for i in range(100_000))
@@ -27,7 +27,7 @@ def test_plain_and_compressed(tmp_path, pack):
 
     assert b"".join(batch.data for batch in batches) == TEXT
     assert [batch.first for batch in batches[:2]] == [1, 1 + len(batches[0])]
-    assert len(batches) == len(TEXT) // CHUNK_BYTES + 1
+    assert len(batches) == len(TEXT) // REPLAY_BYTES + 1
 
 
 def test_the_last_line_may_lack_its_end(tmp_path):
@@ -85,7 +85,7 @@ def test_long_lines_are_cut_and_counted(tmp_path, monkeypatch):
     counted = []
     monkeypatch.setattr("sentinel.metrics.Counter.inc", lambda _self, amount=1, **_: counted.append(amount))
     path = tmp_path / "a.log"
-    path.write_bytes(b"a\n" + b"x" * (3 * CHUNK_BYTES) + b"\nb\n" + b"y" * (LONGEST_LINE + 5) + b"\nc\n")
+    path.write_bytes(b"a\n" + b"x" * (3 * REPLAY_BYTES) + b"\nb\n" + b"y" * (LONGEST_LINE + 5) + b"\nc\n")
 
     assert [len(row) for row in rows(path)] == [2, LONGEST_LINE, 2, LONGEST_LINE, 2]
     assert sum(counted) == 2

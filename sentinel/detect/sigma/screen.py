@@ -17,6 +17,7 @@ import numpy as np
 from sentinel.detect.prefilter import Pattern, Prefilter
 from sentinel.detect.sigma.known import Known
 from sentinel.detect.sigma.logsource import serves
+from sentinel.detect.sigma.plain import PLAIN_BYTES, may_be_plain
 from sentinel.detect.sigma.predicate import SameAs
 from sentinel.detect.sigma.tree import All, Not, Test
 from sentinel.detect.sigma.values import GROUPS, LINE, View, members
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from sentinel.detect.sigma.predicate import Needle
     from sentinel.detect.sigma.tree import Node, Rule
-    from sentinel.detect.sigma.values import Rows
+    from sentinel.detect.sigma.values import Rows, Values
 
     Asked = tuple[str, Needle]
     Keys = list[Asked]
@@ -38,7 +39,8 @@ _NEWLINE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:n|x0[aA])")
 FEW_VALUES = {"cs-method", "sc-status", "http.request.method", "http.response.status_code", "http.version", "cs-version",
               "event.outcome", "event.action", "event.category", "shop.action", "process.name", "type"}  # fmt: skip
 # The parts of a request, which have most of their needles in common.
-_PLACE = {column: "request" for name, columns in GROUPS.items() if name != LINE for column in columns}
+PARTS = "request"
+_PLACE = {column: PARTS for name, columns in GROUPS.items() if name != LINE for column in columns}
 
 
 def keys_of(node: Node) -> tuple[float, Keys] | None:
@@ -66,21 +68,53 @@ def _on_lines(expression: bytes) -> bytes:
 
 @dataclass(slots=True)
 class ColumnScreen:
-    """The needles that may stand in one column, or in any part of a request: parts share one database."""
+    """Needles that may stand in one column, or in any part of a request: parts share one. Needles that cannot match
+    PLAIN bytes alone are looked for only in values that hold others.
+    """
 
-    prefilter: Prefilter
     needles: list[Needle]
+    prefilter: Prefilter
+    odd_needles: list[Needle]
+    odd: Prefilter
+
+    @classmethod
+    def of(cls, needles: Iterable[Needle], *, parts: bool, cache: Path | None) -> ColumnScreen:
+        plain: list[Needle] = []
+        odd: list[Needle] = []
+        for needle in needles:
+            (plain if not parts or may_be_plain(needle.expression) else odd).append(needle)
+        return cls(plain, _compiled(plain, cache), odd, _compiled(odd, cache))
+
+    @property
+    def refused(self) -> list[Needle]:
+        return [self.needles[n] for n in self.prefilter.refused] + [
+            self.odd_needles[n] for n in self.odd.refused
+        ]
 
     def scan(self, column: str, view: View) -> Iterator[tuple[Needle, Rows]]:
         """(needle, rows) for each needle found in a form of the column."""
         for values in view.forms_of(column):
-            data, begins, rows = values.as_lines()
-            numbers, ends = self.prefilter.scan(data)
-            if numbers:
-                hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
-                found = np.asarray(numbers, np.int64)
-                for number in np.unique(found).tolist():
-                    yield self.needles[number], rows[np.unique(hit[found == number])]
+            yield from _found(self.prefilter, self.needles, values)
+            if self.odd_needles:
+                others, rows = values.with_others(PLAIN_BYTES)
+                for needle, local in _found(self.odd, self.odd_needles, others):
+                    yield needle, rows[local]
+
+
+def _compiled(needles: Iterable[Needle], cache: Path | None) -> Prefilter:
+    patterns = [Pattern(_on_lines(n.expression), n.caseless, n.dotall, multiline=True) for n in needles]
+    return Prefilter.compile(patterns, cache)
+
+
+def _found(prefilter: Prefilter, needles: list[Needle], values: Values) -> Iterator[tuple[Needle, Rows]]:
+    data, begins, rows = values.as_lines()
+    numbers, ends = prefilter.scan(data)
+    if not numbers:
+        return
+    hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
+    found = np.asarray(numbers, np.int64)
+    for number in np.unique(found).tolist():
+        yield needles[number], rows[np.unique(hit[found == number])]
 
 
 @dataclass(slots=True)
@@ -124,11 +158,8 @@ class Screen:
         refused: set[Needle] = set()
         made = {}
         for place, needles in sets.items():
-            patterns = [
-                Pattern(_on_lines(n.expression), n.caseless, n.dotall, multiline=True) for n in needles
-            ]
-            made[place] = ColumnScreen(Prefilter.compile(patterns, cache), list(needles))
-            refused.update(made[place].needles[number] for number in made[place].prefilter.refused)
+            made[place] = ColumnScreen.of(needles, parts=place == PARTS, cache=cache)
+            refused.update(made[place].refused)
         for column, _ in self.meaning:
             self.columns[column] = made[_PLACE.get(column, column)]
         return refused

@@ -29,6 +29,7 @@ LINE = "event.original"
 NEWLINE, ZERO = 10, 48
 DIGITS = 15  # a number of so many digits is exact as a float too
 INNER_NEWLINE = b"\x0b"
+HANDFUL = 16  # different values up to which looking for one after the other beats sorting
 SHORT = 7  # bytes of a value that fit beside its length in one machine word
 FORMS = ("", "|decoded")
 # One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
@@ -79,6 +80,13 @@ class Values:
     def having(self, rows: Rows) -> Mask | None:
         return None if self.present is None else self.present[rows]
 
+    def with_others(self, than: bytes) -> tuple[Values, Rows]:
+        """The values that hold some other byte than these, and whose rows they are."""
+        rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
+        others = [bool(value.translate(None, than)) for value in self.take(rows)]
+        rows = rows[np.array(others, np.bool_)]
+        return Values(self.data, self.starts[rows], self.ends[rows], None), rows
+
     def as_lines(self) -> tuple[bytes, Rows, Rows]:
         """One value a line for a scan: the bytes, where each line begins, whose row it is. A newline inside a value
         becomes the one white space that needles look for in its stead.
@@ -125,8 +133,12 @@ class Values:
         if self._distinct is None:
             rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
             codes = np.full(len(self.starts), -1, np.int64)
-            if len(rows) and int((self.ends - self.starts)[rows].max()) <= SHORT:
-                self._distinct = self._short(rows, codes), codes
+            lengths = (self.ends - self.starts)[rows]
+            shared = len(self.data) < len(rows)  # spans of a few texts that were written once
+            if len(rows) and (shared or int(lengths.max()) <= SHORT):
+                key = self.starts[rows] << 32 | lengths if shared else self._words(rows)
+                firsts, codes[rows] = _told_apart(key)
+                self._distinct = self.take(rows[firsts]), codes
                 return self._distinct
             values = self.take(rows)
             index = dict.fromkeys(values, 0)
@@ -136,16 +148,31 @@ class Values:
             self._distinct = list(index), codes
         return self._distinct
 
-    def _short(self, rows: Rows, codes: Codes) -> list[bytes]:
+    def _words(self, rows: Rows) -> NDArray[np.int64]:
         """Status, method and their like: a value is a number of eight bytes, its length in the first."""
         view = np.frombuffer(self.data or b"\0", np.uint8)
         starts, lengths = self.starts[rows], (self.ends - self.starts)[rows]
-        key = lengths.astype(np.uint64)
+        key = lengths.copy()
         for i in range(int(lengths.max())):
             place = np.minimum(starts + i, len(view) - 1)
-            key |= np.where(i < lengths, view[place], 0).astype(np.uint64) << np.uint64(8 * (i + 1))
-        _, firsts, codes[rows] = np.unique(key, return_index=True, return_inverse=True)
-        return self.take(rows[firsts])
+            key |= np.where(i < lengths, view[place], 0).astype(np.int64) << (8 * (i + 1))
+        return key
+
+
+def _told_apart(key: NDArray[np.int64]) -> tuple[Rows, Codes]:
+    """Where each different number stands first, and which of them each is. Mostly there is a handful."""
+    codes = np.zeros(len(key), np.int64)
+    firsts: list[int] = []
+    left = np.arange(len(key))
+    while len(left):
+        if len(firsts) == HANDFUL:
+            _, places, codes = np.unique(key, return_index=True, return_inverse=True)
+            return places, codes
+        same = key[left] == key[left[0]]
+        codes[left[same]] = len(firsts)
+        firsts.append(int(left[0]))
+        left = left[~same]
+    return np.array(firsts, np.int64), codes
 
 
 @dataclass(slots=True)
