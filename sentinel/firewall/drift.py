@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sentinel.ledger import Ledger
     from sentinel.state import State
 
+MOST_REPAIRS = 3  # of the same, where other tables change so often that nobody can tell who did it
 MOST_SINGLE_ELEMENTS = 256
 MOST_SINGLE_READINGS = 3  # beyond that one reading of the table is cheaper
 LINES_KEPT = 12  # of a difference, in the ledger
@@ -66,6 +67,7 @@ class Keeper:
     _reported: tuple[Drift, ...] = ()
     _own: range = range(0)  # generations that our last repair made
     _repaired: tuple[tuple[str, ...], ...] = ()  # the lines of what the last repair was about
+    _again: int = 0  # how often the same was found once more though nobody did it again
     _unproven: bool = False  # the structure was among it, and nobody has looked at the result yet
     _cache: tuple[int, Ruleset] | None = None
 
@@ -161,7 +163,8 @@ class Keeper:
         before = netlink.generation()
         lines = tuple(drift.lines for drift in found)
         compiled = versions.ruleset(self.state, number)
-        if lines == self._repaired and not somebody:
+        self._again = self._again + 1 if lines == self._repaired and not somebody else 0
+        if self._again and (before == self._own.stop - 1 or self._again >= MOST_REPAIRS):
             apply.install(self.state, compiled)
             self._repaired, commits = (), 0
         else:

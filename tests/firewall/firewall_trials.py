@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import resource
 import signal
 import statistics
@@ -18,7 +19,7 @@ from firewall_lab import nft
 from firewall_shop import ACTIVE, Shop, daemon, wait_for
 
 from sentinel.errors import FirewallError
-from sentinel.firewall import apply, bans, component, kernel, listing, versions
+from sentinel.firewall import apply, bans, component, kernel, listing, transaction, versions
 from sentinel.firewall.apply import Confirm
 from sentinel.ledger import Ledger
 from sentinel.state import State
@@ -132,23 +133,29 @@ class Running:
         assert self.failure is None
 
 
+SLOT = re.compile(r"\b(\w+_[46])\.2\b")  # a policy's sets stand under one of two names
+
+
 def snapshot(like=None):
     """Rules and elements of our table, without what moves by itself; the rules alone where they differ already."""
-    found = listing.read(kernel.listing())
+    found = listing.read(SLOT.sub(r"\1", kernel.listing()))
     if like is not None and found != like[0]:
         return found
     try:
         elements = kernel.all_elements()
     except FirewallError:
         return None
-    return found, {name: sorted((e.first, e.last) for e in found) for name, found in elements.items()}
+    return found, {
+        SLOT.sub(r"\1", name): sorted((e.first, e.last) for e in found) for name, found in elements.items()
+    }
 
 
 def modify(chaos):
     """Some need a rule that its chain does not have: then another one."""
     while True:
         with contextlib.suppress(subprocess.CalledProcessError):
-            nft(modification(chaos))
+            slot = transaction.slot(listing.read(kernel.listing()))
+            nft(re.sub(r"(g_\w+_4|never_ban_4)", rf"\1{slot}", modification(chaos)))
             return
 
 
