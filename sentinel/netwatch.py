@@ -36,6 +36,7 @@ RETIRE_SECONDS = 0.15  # the kernel hands over a half-filled block after this
 EXPORT_SECONDS = 1.0
 SLOW_SECONDS = 0.2  # traffic that takes longer to judge is taken in small pieces: signs of life and figures must not wait
 SAVE_SECONDS = 60.0  # how much a data set may lose to a power failure
+DRAIN_SECONDS = 10.0
 COMPILE_SECONDS = 300.0
 FIXED = ("interfaces", "workers", "promiscuous", "bpf", "ring_megabytes")
 
@@ -101,9 +102,9 @@ class NetworkWatch:
     def _drain(self) -> None:
         """What the rings hold now; under load they never get empty."""
         time.sleep(RETIRE_SECONDS)
-        for _ in range(max(ring.blocks for ring in self._rings) if self._rings else 0):
-            if not self._take():
-                break
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._take() and time.monotonic() < deadline:
+            pass
         self._judge(self._parser.finish())
         self._saved = 0.0
         self._export()

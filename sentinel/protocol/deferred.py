@@ -113,6 +113,7 @@ class Deferred:
     begun: list[int] = field(default_factory=lambda: [-1, -1])  # numbers of the SYNs
     ended: list[bool] = field(default_factory=lambda: [False, False])  # by a FIN of that direction
     reread: int = 0  # how often its frames were decoded again to compare what was sent twice
+    torn: bool = False  # something between its segments is missing or was sent twice in two ways
     closed: bool = False
     trusted: bool = False
     apps: set[str] = field(default_factory=set)  # what it may be speaking

@@ -42,6 +42,9 @@ SECOND = 1_000_000_000
 UDP = 17
 IDLE_SECONDS = 600  # as long as Suricata keeps an established TCP flow
 SWEEP_SECONDS = 10
+# Of flows torn by lost packets, in one batch. A loss tears them all at once, and going through all that was kept of them would
+# take seconds, in which more is lost; beyond this they are taken up in the middle, as after any loss.
+REPLAYED_BYTES = 2 << 20
 HOLE_SECONDS = 2  # a segment that was only late or lost on the way was sent again by then
 
 
@@ -105,6 +108,7 @@ class FastParser:
         self.trusted = self._exported = 0
         self._swept = self._sequence = self._lost = 0
         self._seed = 0x5EED
+        self._replayed = 0
         found = self.parser.found
         self._tunnels = found.decode.vxlan_ports | found.decode.geneve_ports | found.decode.teredo_ports
         self._always_slow = found.stream.midstream or found.stream.async_oneside or found.checksums
@@ -114,6 +118,7 @@ class FastParser:
         if self._always_slow or not self.screen.usable or not len(batch):
             yield from self.parser.feed(batch)
             return
+        self._replayed = 0
         found = headers.decode(
             batch, seed=self._seed, tunnels=self._tunnels, use_vlan=self.parser.found.use_vlan
         )
@@ -197,11 +202,15 @@ class FastParser:
             if flow.session and flow.proto == TCP:
                 flow.ended[direction] |= bool(run.flags & FIN)
                 pieces = self._in_order(flow, direction, run)
-            if pieces is None or self._candidate(flow, direction, run, found, pieces):
+            if pieces is None:
+                flow.torn = True
+                return False
+            if self._candidate(flow, direction, run, found, pieces):
                 return False
         # A reset ends only what had begun; a new session on the same ports is one only after that.
         flow.closed = flow.closed or (bool(group.flags & RST) and min(flow.expected) >= 0) or all(flow.ended)
-        if any(flow.waiting):
+        flow.torn = any(flow.waiting)
+        if flow.torn:
             if flow.closed:
                 return False
             self.holes.setdefault(group.key, flow.last)
@@ -304,6 +313,10 @@ class FastParser:
         if flow is None:
             return
         self.held_bytes -= flow.held_bytes
+        self._replayed += flow.held_bytes
+        if flow.torn and flow.session and flow.proto == TCP and self._replayed > REPLAYED_BYTES:
+            flow.release()
+            self.trusted += 1
         frames += flow.frames()
         if flow.trusted and flow.session and flow.proto == TCP and not flow.closed:
             self.orphans[key] = flow

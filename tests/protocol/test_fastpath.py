@@ -334,3 +334,18 @@ def test_a_flow_that_repeats_itself_in_every_batch_is_not_decoded_again_and_agai
     assert passed[:4] == [0, 0, 0, 0]
     assert sum(passed) >= len(frames)
     assert len(parser.slow) == 1
+
+
+def test_a_loss_that_tears_many_flows_is_not_followed_by_a_replay_of_all(monkeypatch):
+    monkeypatch.setattr("sentinel.protocol.fastpath.REPLAYED_BYTES", 20_000)
+    parser = FastParser(ProtocolSettings.model_validate({}), {}, Words())
+    talks = [port(talk(b"a" * 1000, b"b" * 1000, b"EVIL").frames, 2000 + number) for number in range(30)]
+    begins = [frame for frames in talks for frame in frames[:5]]
+    list(parser.feed(batch(begins)))
+    assert len(parser.deferred) == 30
+    rest = [frame for frames in talks for frame in frames[5:] if b"b" * 100 not in frame]
+    passed = list(parser.feed(batch(rest, start=10**18 + 10**10, first=1000)))
+    passed += list(parser.feed(batch(rest[:1], start=10**18 + 10**11, first=2000)))
+    whole = sum(packet.number < 1000 and not packet.pseudo for packet in passed)
+    assert 0 < whole < len(begins), "not all of it was gone through"
+    assert {packet.sport for packet in passed if b"EVIL" in packet.payload} == set(range(2000, 2030))
