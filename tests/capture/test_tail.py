@@ -1,6 +1,8 @@
+import errno
 import gzip
 import threading
 
+from sentinel.capture import wake
 from sentinel.capture.journald import JournalReader
 from sentinel.capture.settings import LogFile
 from sentinel.capture.tail import Tail
@@ -93,6 +95,27 @@ def test_batches_wake_up_for_new_lines_and_new_files(tmp_path):
 
     assert sorted(rows) == [b"0\n", b"1\n", b"2\n"]
     assert idle
+
+
+def test_where_no_watch_can_be_had_files_are_polled(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "no inotify watches left")
+
+    monkeypatch.setattr(wake, "POLL_SECONDS", 3600.0)
+    monkeypatch.setattr("watchdog.observers.api.BaseObserver.schedule", refuse)
+    tail = Tail([LogFile(path=str(tmp_path / "*.log"))], {})
+    stop, rows = threading.Event(), []
+
+    def follow():
+        for _, batch in tail.batches(stop):
+            rows.extend(batch.rows())
+            stop.set()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    (tmp_path / "late.log").write_text("line\n")
+    thread.join(30)
+    assert rows == [b"line\n"]
 
 
 JOURNALCTL = """#!/bin/sh

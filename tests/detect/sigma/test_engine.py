@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from sentinel.pipeline import replay_logs
+from sentinel.pipeline import log_engine, replay_logs
+from sentinel.protocol.logs.clock import zone_of
+from sentinel.protocol.logs.parser import LogParser
+from sentinel.trial import batch_of
 
 UNION = """
 title: Union select
@@ -92,3 +97,51 @@ def test_a_fresh_engine_judges_as_the_first_did_and_remembers_nothing(tmp_path):
     assert all(
         rule.condition is condition for rule, condition in zip(engine.fresh().rules, conditions, strict=True)
     )
+
+
+REFUSED = """
+title: Refused
+name: refused
+id: 11111111-0000-4000-8000-000000000001
+logsource: {category: authentication}
+detection: {found: {event.outcome: failure}, condition: found}
+---
+title: Series
+id: 11111111-0000-4000-8000-000000000002
+level: high
+correlation: {type: event_count, rules: [refused], group-by: [source.ip], timespan: 1m, condition: {gte: 3}}
+"""
+SSHD = "{} host sshd[7]: Failed password for root from 198.51.100.7 port 4000 ssh2\n"
+
+
+@pytest.mark.parametrize(
+    ("clocks", "found"),
+    [
+        # 25 October 2026: at 3:00 summer time clocks in Berlin show 2:00 again; these are 15 s apart, and an hour
+        (["Oct 25 02:59:40", "Oct 25 02:59:50", "Oct 25 02:00:05"], True),
+        (["Oct 25 01:59:50", "Oct 25 02:00:05", "Oct 25 03:00:10"], False),
+        # 29 March 2026: 1:59:59 is followed by 3:00:00
+        (["Mar 29 01:59:40", "Mar 29 01:59:55", "Mar 29 03:00:05"], True),
+        (["Mar 29 00:59:40", "Mar 29 00:59:55", "Mar 29 03:00:05"], False),
+        # the turn of the year, in a format that writes none
+        (["Dec 31 23:59:40", "Dec 31 23:59:55", "Jan  1 00:00:05"], True),
+    ],
+)
+def test_windows_hold_over_changes_of_the_wall_clock(tmp_path, clocks, found):
+    (tmp_path / "rule.yml").write_text(REFUSED)
+    engine = log_engine([tmp_path / "rule.yml"])
+    parser = LogParser("syslog", zone=zone_of("Europe/Berlin"))
+    parser.clock.reference = lambda: int(datetime(2027, 1, 2, tzinfo=UTC).timestamp()) * 10**9
+    signatures = []
+    for clock in clocks:  # each line a batch of its own, as they arrive
+        columns = parser.parse(batch_of([SSHD.format(clock).rstrip("\n")]))
+        signatures += [alert.signature for alert in engine.scan(columns)]
+    assert ("Series" in signatures) is found
+
+
+def test_zones_written_in_the_lines_count_as_one_time(replay):
+    line = '198.51.100.7 - - [02/Mar/2026:{}] "POST /x HTTP/1.1" 401 5 "-" "x"\n'
+    rule = REFUSED.replace("event.outcome: failure", "sc-status: 401").replace("authentication", "webserver")
+    clocks = ["10:00:00 +0000", "11:00:20 +0100", "05:00:40 -0500"]
+    assert "Series" in [alert.signature for alert in replay(rule, map(line.format, clocks))]
+    assert "Series" not in [a.signature for a in replay(rule, [line.format(c[:9] + "+0000") for c in clocks])]
