@@ -9,6 +9,7 @@ Format: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, https://www.tcpdump.or
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,46 +94,56 @@ class CaptureFile:
         # The upper bits of the link type field hold the FCS length, not the type.
         link_type = self._link_type(struct.unpack_from(order + "I", header, 20)[0] & 0x0FFF_FFFF)
         buffer, position = b"", 0
-        record = struct.Struct(order + "IIII")
+        length = struct.Struct(order + "I")
         while True:
             block = file.read(READ_BYTES)
             buffer = buffer[position:] + block
             position = 0
             while not self.damage:
-                rows = Rows()
-                position = self._walk(rows, record, buffer, position)
-                if not rows.rows:
+                starts, position = self._walk(length, buffer, position)
+                if not starts:
                     break
-                yield rows.batch(str(self.path), self.packets + 1, link_type, unit)
-                self.packets += len(rows.rows)
+                yield self._batch(buffer, starts, position, (order, unit, link_type))
+                self.packets += len(starts)
             if self.damage or not block:
                 break
         if not self.damage and position < len(buffer):
             self.damage = f"{self.path}: the last record (packet {self.packets + 1}) is cut off"
 
-    def _walk(self, rows: Rows, record: struct.Struct, buffer: bytes, position: int) -> int:
-        """Collect whole records from `position` on; return where the first not collected one starts."""
-        unpack = record.unpack_from
-        add_row, add_second = rows.rows.append, rows.seconds.append
-        add_fraction, add_length = rows.fractions.append, rows.lengths.append
-        end = len(buffer)
+    def _walk(self, length: struct.Struct, buffer: bytes, position: int) -> tuple[list[int], int]:
+        """Where whole records begin from `position` on, and where the first one that is not whole does."""
+        starts: list[int] = []
+        unpack, end = length.unpack_from, len(buffer) - RECORD_HEADER_BYTES
         for _ in range(self.rows):
-            start = position + RECORD_HEADER_BYTES
-            if start > end:
+            if position > end:
                 break
-            second, fraction, captured, length = unpack(buffer, position)
+            (captured,) = unpack(buffer, position + 8)
             if captured > MAXIMUM_RECORD_BYTES:
-                number = self.packets + len(rows.rows) + 1
+                number = self.packets + len(starts) + 1
                 self.damage = f"{self.path}: packet {number} claims {captured} bytes; stopped there"
                 break
-            if start + captured > end:
+            if position + captured > end:
                 break
-            position = start + captured
-            add_row(buffer[start:position])
-            add_second(second)
-            add_fraction(fraction)
-            add_length(length)
-        return position
+            starts.append(position)
+            position += captured + RECORD_HEADER_BYTES
+        return starts, position
+
+    def _batch(self, buffer: bytes, starts: list[int], end: int, form: tuple[str, int, int]) -> Batch:
+        """The records that begin at `starts`; their headers are read by NumPy, not one by one."""
+        order, unit, link_type = form
+        at = np.array([*starts, end], np.int64)
+        words = np.frombuffer(buffer, np.uint8)[at[:-1, None] + np.arange(RECORD_HEADER_BYTES)]
+        head = words.view(order + "u4").astype(np.int64)
+        bodies = [buffer[a + RECORD_HEADER_BYTES : b] for a, b in itertools.pairwise([*starts, end])]
+        return Batch(
+            data=b"".join(bodies),
+            offsets=at - at[0] - RECORD_HEADER_BYTES * np.arange(len(at)),
+            source=str(self.path),
+            first=self.packets + 1,
+            times=head[:, 0] * 1_000_000_000 + head[:, 1] * unit,
+            link_type=link_type,
+            original=head[:, 3],
+        )
 
     def _pcapng(self, file: IO[bytes]) -> Iterator[Batch]:
         reader = pcapng.Reader(file, str(self.path))

@@ -12,11 +12,6 @@ import re
 REQUEST = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [^\s]+ HTTP/1\.[01]\r\n")
 RESPONSE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[^\r\n]*\r\n")
 _LENGTH = re.compile(rb"\r\n(?:[cC]ontent-[lL]ength):[ \t]*(\d{1,12})[ \t]*(?=\r\n)")
-# Anything a parser would have to undo or that changes how the message is framed.
-_ODD_HEAD = re.compile(
-    rb"(?i)\r\n(?:transfer-encoding|content-encoding|upgrade|expect|[ \t]|content-length[ \t]|content-length:[^\r\n]*[^\d \t\r])"
-    rb"|[^\r]\n|\r[^\n]|\0"
-)
 _ODD_TARGET = re.compile(rb"//|\\|/\.\.?(?:/|\?|$)|%(?:25|00|[uU])")
 _BEGUN = re.compile(rb"[A-Z/0-9.]{1,9}(?: [^\r\n]*\r?)?")  # a first line that goes on
 HEAD_LIMIT = 16_384  # bytes of headers; servers refuse more
@@ -33,12 +28,14 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
         head = data.find(b"\r\n\r\n", at)
         if head < 0:
             begun = first is not None or _BEGUN.fullmatch(data, at) is not None
-            odd = size - at >= HEAD_LIMIT or _ODD_HEAD.search(data, at, size) is not None
+            rest = data[at:].removesuffix(b"\r")
+            odd = size - at >= HEAD_LIMIT or _is_odd(rest.lower())
             return (found, at) if begun and not odd else None
-        if first is None or _ODD_HEAD.search(data, at, head + 2):
+        lower = data[at : head + 2].lower()
+        if first is None or _is_odd(lower):
             return None
         lengths = _LENGTH.findall(data, at, head + 2)
-        if len(lengths) > 1:
+        if len(lengths) > 1 or lower.count(b"\r\ncontent-length") != len(lengths):
             return None
         if request:
             target = data[at : first.end()].split(b" ", 2)[1]
@@ -52,6 +49,22 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
         found.append((at, end))
         at = end
     return found, at
+
+
+def _is_odd(head: bytes) -> bool:
+    """`head` in lower case. Plain searches: several times faster than one expression with alternatives."""
+    ends = head.count(b"\r\n")
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        return True
+    # Lines that a parser would have to undo or that change how the message is framed; a folded line is one too.
+    return (
+        b"\r\ntransfer-encoding" in head
+        or b"\r\ncontent-encoding" in head
+        or b"\r\nupgrade" in head
+        or b"\r\nexpect" in head
+        or b"\r\n " in head
+        or b"\r\n\t" in head
+    )
 
 
 def unescaped(data: bytes) -> bytes:

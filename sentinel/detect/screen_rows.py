@@ -76,7 +76,9 @@ def _inside(values: Ints, bounds: Ints) -> Mask:
 def _fits(rule: Rule, headers: Any) -> Mask:
     fits: Mask = np.ones(len(headers.proto), np.bool_)
     if rule.ip_protocols is not None:
-        fits &= np.isin(headers.proto, list(rule.ip_protocols))
+        fits &= _one_of(headers.proto, rule.ip_protocols)
+        if not fits.any():
+            return fits
     if rule.payload:
         fits &= headers.payload_end > headers.payload_start
     for check in rule.checks:
@@ -94,6 +96,13 @@ def _fits(rule: Rule, headers: Any) -> Mask:
     if rule.both_ways:
         forth |= _one_way(rule, headers.dst4, headers.src4, headers.dport, headers.sport, headers.version)
     return fits & forth
+
+
+def _one_of(values: Ints, wanted: frozenset[int]) -> Mask:
+    found: Mask = np.zeros(len(values), np.bool_)
+    for value in wanted:  # two at most, as a rule; numpy.isin would sort
+        found |= values == value
+    return found
 
 
 def _one_way(rule: Rule, src: Ints, dst: Ints, sport: Ints, dport: Ints, version: Ints) -> Mask:  # noqa: PLR0917

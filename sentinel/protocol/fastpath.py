@@ -198,14 +198,15 @@ class FastParser:
         flow.last = rows.times[group.rows[-1]]
         for run in group.runs:
             direction = int(run.forward != flow.forward)
-            pieces: list[bytes] | None = run.pieces
+            data: bytes | None = None
             if flow.session and flow.proto == TCP:
                 flow.ended[direction] |= bool(run.flags & FIN)
-                pieces = self._in_order(flow, direction, run)
-            if pieces is None:
-                flow.torn = True
-                return False
-            if self._candidate(flow, direction, run, found, pieces):
+                if not self._goes_on(flow, direction, run):
+                    data = self._joined(flow, direction, run)
+                    if data is None:
+                        flow.torn = True
+                        return False
+            if self._candidate(flow, direction, run, found, data):
                 return False
         # A reset ends only what had begun; a new session on the same ports is one only after that.
         flow.closed = flow.closed or (bool(group.flags & RST) and min(flow.expected) >= 0) or all(flow.ended)
@@ -217,16 +218,21 @@ class FastParser:
         self._keep(flow, group, rows)
         return True
 
-    def _in_order(self, flow: Deferred, direction: int, run: Run) -> list[bytes] | None:
-        """The new bytes of a run; None when it takes the real reassembly to tell."""
-        late, expected = flow.waiting[direction], flow.expected[direction]
-        in_order = run.segments is None and expected in {-1, run.seq} and not late
+    def _goes_on(self, flow: Deferred, direction: int, run: Run) -> bool:
+        """The run begins where the stream stopped and has no gap; or nobody looks at the stream any more."""
+        in_order = (
+            run.each is None and flow.expected[direction] in {-1, run.seq} and not flow.waiting[direction]
+        )
         if in_order or flow.scanned[direction] >= self._depth:
+            flow.expected[direction] = run.follows
             if run.flags & SYN:
                 flow.begun[direction] = run.seq
-            flow.expected[direction] = run.follows
-            return run.pieces
-        parts = run.parts()
+            return True
+        return False
+
+    def _joined(self, flow: Deferred, direction: int, run: Run) -> bytes | None:
+        """The new bytes of a run that came late, twice or out of order; None: it takes the real reassembly to tell."""
+        late, expected, parts = flow.waiting[direction], flow.expected[direction], run.parts()
         if run.flags & SYN:
             if flow.begun[direction] < 0:
                 flow.begun[direction] = next(part.seq for part in parts if part.flags & SYN)
@@ -234,12 +240,12 @@ class FastParser:
             parts = [part for part in parts if not (part.flags & SYN and part.seq == flow.begun[direction])]
         if not parts:
             flow.expected[direction] = expected
-            return []
+            return b""
         joined = join(expected, [*late, *parts], Sent(flow, direction, self._seed))
         if joined is None or (late and joined.waiting and joined.waiting[0] == late[0]):
             return None
         flow.expected[direction], flow.waiting[direction] = joined.follows, joined.waiting
-        return [joined.data]
+        return joined.data
 
     def _open(self, key: int, row: int, found: Headers, *, session: bool) -> Deferred:
         if len(self.deferred) >= self.bound:
@@ -250,17 +256,20 @@ class FastParser:
         return flow
 
     def _candidate(
-        self, flow: Deferred, direction: int, run: Run, found: Headers, pieces: list[bytes]
+        self, flow: Deferred, direction: int, run: Run, found: Headers, data: bytes | None
     ) -> bool:
+        """`data`: the new bytes, where they are not simply those of the run."""
         row, to_server = run.row, direction == 0
         ports = int(found.sport[row]), int(found.dport[row])
         ends = (flow.proto, *ports, int(found.src4[row]), int(found.dst4[row]))
         if flow.proto != TCP:
-            return any(self._suspect(flow, ends, to_server, piece) for piece in pieces if piece)
+            return any(self._suspect(flow, ends, to_server, piece) for piece in run.pieces if piece)
         before = flow.scanned[direction]
         if before >= self._depth:
             return bool(flow.apps & UNLIMITED)
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        packets = run.pieces if data is None else None
+        if packets is not None:
+            data = packets[0] if len(packets) == 1 else b"".join(packets)
         if not data:
             return False
         joined, whole = flow.piece(direction, data)
@@ -273,7 +282,7 @@ class FastParser:
             ends,
             to_server,
             joined,
-            packets=pieces if pieces is run.pieces else None,
+            packets=packets,
             whole=whole,
             apps=flow.apps,
             notes=flow.notes,

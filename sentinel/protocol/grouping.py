@@ -35,12 +35,21 @@ class Run:
     seq: int
     follows: int
     flags: int  # of all of them together
-    pieces: list[bytes]
-    segments: list[Segment] | None = None  # where they do not simply follow each other
+    data: bytes  # of the batch
+    spans: list[tuple[int, int]]
+    each: list[tuple[int, int]] | None = None  # number and flags, where they do not simply follow each other
+
+    @property
+    def pieces(self) -> list[bytes]:
+        """Cut out when somebody asks: of a long stream nobody may."""
+        data = self.data
+        return [data[low:high] for low, high in self.spans]
 
     def parts(self) -> list[Segment]:
-        if self.segments is not None:
-            return self.segments
+        if self.each is not None:
+            return [
+                Segment(seq, piece, flags) for (seq, flags), piece in zip(self.each, self.pieces, strict=True)
+            ]
         opening = self.flags & SYN
         data = Segment((self.seq + (opening >> 1)) & MASK, b"".join(self.pieces), self.flags & FIN)
         return [Segment(self.seq, b"", SYN), data] if opening else [data]
@@ -117,11 +126,10 @@ def _runs(
     flag_list = np.bitwise_or.reduceat(flags, bounds[:-1]).tolist()
     for number in range(len(bounds) - 1):
         low, high = bounds[number], bounds[number + 1]
-        pieces = [data[a:b] for a, b in zip(starts[low:high], ends[low:high], strict=True)]
-        run = Run(sides[low], row_list[low], seq[low], follows[high - 1], flag_list[number], pieces)
+        spans = list(zip(starts[low:high], ends[low:high], strict=True))
+        run = Run(sides[low], row_list[low], seq[low], follows[high - 1], flag_list[number], data, spans)
         if breaks[number]:
-            each = zip(seq[low:high], pieces, flags[low:high].tolist(), strict=True)
-            run.segments = [Segment(*values) for values in each]
+            run.each = list(zip(seq[low:high], flags[low:high].tolist(), strict=True))
         result.setdefault(owners[low], []).append(run)
     return result
 
