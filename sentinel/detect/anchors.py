@@ -73,7 +73,7 @@ _CUTS: dict[str, re.Pattern[bytes]] = {
 _HARMLESS = {"to_lowercase", "to_uppercase"}  # transforms that a search without case sees through
 
 # Applications that encode or cut up what a buffer shows, so that the wire need not have the buffer's bytes in a row.
-_ENCODED_FILES = frozenset({"smtp", "smb", "nfs", "http2"})
+_ENCODED_FILES = frozenset({"smtp", "nfs", "http2"})  # of SMB see screen.py
 _ENCODED_HTTP = frozenset({"http2"})
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-REQUEST = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [^\s]+ HTTP/1\.[01]\r\n")
+# Not HEAD: what its answer says of a length is not followed by one.
+REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE|OPTIONS|PATCH) [^\s]+ HTTP/1\.[01]\r\n")
 RESPONSE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[^\r\n]*\r\n")
 _LENGTH = re.compile(rb"\r\n(?:[cC]ontent-[lL]ength):[ \t]*(\d{1,12})[ \t]*(?=\r\n)")
 _ODD_TARGET = re.compile(rb"//|\\|/\.\.?(?:/|\?|$)|%(?:25|00|[uU])")
@@ -41,8 +42,8 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
             target = data[at : first.end()].split(b" ", 2)[1]
             if _ODD_TARGET.search(target):
                 return None
-        elif not lengths and not first[1].startswith(_BODILESS):
-            return None  # ends with the connection
+        elif bool(lengths) is first[1].startswith(_BODILESS):
+            return None  # ends with the connection, or has a length and no body
         end = head + 4 + (int(lengths[0]) if lengths else 0)
         if end > size:
             return found, at

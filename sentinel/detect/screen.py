@@ -10,6 +10,7 @@ always parsed.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.addresses import within
@@ -44,6 +45,11 @@ Ends = tuple[
 ]  # protocol, ports and IPv4 addresses of source and destination (0: IPv6)
 TCP, UDP = 6, 17
 KEPT_BYTES = 65_536  # of an unfinished message; a longer one is the parser's
+# Messages with a file's bytes: SMB2 WRITE and answers to READ, of SMB1 all but those that only ask and tell names.
+SMB_DATA = tuple(
+    re.compile(rb"(?s)\xfeSMB.{8}" + two + rb"\0|\xffSMB[^\x04\x2b\x70-\x75\xa2]|[\xfd\xfc]SMB")
+    for two in (rb"\x09", rb"\x08")
+)
 UPGRADING = {"ftp", "smtp"}  # may turn into TLS midway
 GAIN = 1  # by how much a pattern with gaps must beat a plain one
 OVERLAP = max(PIECE_LIMIT, REACH) - 1
@@ -68,6 +74,7 @@ class _Anchored(NamedTuple):
 class Screen:
     def __init__(self, rules: Sequence[Rule], groups: Groups, cache: Path | None = None) -> None:
         self._always: set[str] = set()  # applications that are parsed whatever they carry
+        self._smb_files: set[int] = set()  # directions in which rules ask for what SMB carries
         self._bits = Bits(rules)
         self._rows = RowScreen(
             (rules[n] for n in groups.packet if not self._bits.excludes(rules[n])),
@@ -101,6 +108,10 @@ class Screen:
             if (rule.stateful and not rule.parts[direction]) or self._bits.excludes(rule):
                 continue
             self._always |= unreadable(rule, direction)
+            if "smb" in rule.applications and any(
+                part.buffer == "file.data" for part in rule.parts[direction]
+            ):
+                self._smb_files.add(direction)
             found = pieces(rule, direction)
             shape = template(rule.payload)
             if shape is not None and shape.strength > GAIN + (strength(found[0]) if found else 0):
@@ -112,6 +123,9 @@ class Screen:
 
     def rows(self, headers: object) -> NDArray[np.bool_]:
         return self._rows.rows(headers)
+
+    def lone(self, headers: object) -> NDArray[np.bool_]:
+        return self._rows.lone(headers)
 
     def stream(
         self,
@@ -132,6 +146,8 @@ class Screen:
         look = _Look(ends, apps, notes, packets)
         if proto == UDP:
             return min(scan.keeps(data, look, whole=True), 0)
+        if "smb" in apps and int(not to_server) in self._smb_files and _file_in_parts(data, to_server, notes):
+            return CANDIDATE
         if "http" not in apps:
             return scan.keeps(data, look, whole=whole)
         if (REQUEST if to_server else RESPONSE).match(data) is None:
@@ -243,6 +259,16 @@ class _Scan:
                 if complete and self._bits.candidate(rule, look.notes):
                     return CANDIDATE
         return len(data) if begun and whole else OVERLAP
+
+
+def _file_in_parts(data: bytes, to_server: bool, notes: Notes) -> bool:
+    """More than one message so far that carries a file's bytes: a pattern may lie across the seam."""
+    seen = len(SMB_DATA[not to_server].findall(data))
+    if seen and (to_server, "smb") in notes:
+        return True
+    if seen:
+        notes.add((to_server, "smb"))
+    return seen > 1
 
 
 def _in_packet(each: _Anchored, packet: bytes) -> bool:

@@ -30,9 +30,21 @@ def _width(ranges: Ranges) -> int:
     return sum(high - low + 1 for low, high in ranges)
 
 
+_BY_PACKET = {
+    "tcp.flags",
+    "dsize",
+    "ttl",
+    "ip_proto",
+    "flow",
+}  # conditions that a session's first packet decides
+
+
 class RowScreen:
     def __init__(self, packet_rules: Iterable[Rule], ip_only: Iterable[Rule]) -> None:
-        self._rules = list(packet_rules)
+        self._rules: list[Rule] = []
+        self._lone: list[Rule] = []
+        for rule in packet_rules:
+            (self._lone if _stands_alone(rule) else self._rules).append(rule)
         self._listed: list[tuple[int, int]] = []
         self._listed_six = False
         for rule in ip_only:
@@ -54,6 +66,23 @@ class RowScreen:
         for rule in self._rules:
             found |= _fits(rule, headers)
         return found
+
+    def lone(self, headers: Any) -> Mask:
+        """Rows that rules may match which need nothing of a flow but its first packet."""
+        found: Mask = np.zeros(len(headers.proto), np.bool_)
+        for rule in self._lone:
+            found |= _fits(rule, headers)
+        return found
+
+
+def _stands_alone(rule: Rule) -> bool:
+    return (
+        rule.action == "alert"
+        and rule.mode == "packet"
+        and not (rule.payload or rule.packet_parts or rule.stateful or rule.applications or rule.post)
+        and all(check.name in _BY_PACKET for check in rule.checks)
+        and all(each.track != "by_flow" for each in rule.thresholds)
+    )
 
 
 def _bounds(ranges: Ranges) -> Ints:

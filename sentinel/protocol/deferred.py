@@ -9,7 +9,8 @@ looked at from there on, like a session that was picked up midway.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sentinel.model import Batch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sentinel.model import Flow
     from sentinel.protocol.reorder import Segment
 
 OVERLAP_LIMIT = 65_536  # a message that is longer is judged by its parts
@@ -36,6 +38,8 @@ class Frame:
     wire_length: int
     link_type: int
     tag: int
+    look: bool = False  # only its headers are looked at, its flow stays put aside
+    shown: Flow | None = None  # that was done before, with this stand-in for its flow
 
 
 class Rows:
@@ -114,6 +118,7 @@ class Deferred:
     ended: list[bool] = field(default_factory=lambda: [False, False])  # by a FIN of that direction
     reread: int = 0  # how often its frames were decoded again to compare what was sent twice
     torn: bool = False  # something between its segments is missing or was sent twice in two ways
+    shown: Flow | None = None  # what its first frame was looked at with
     closed: bool = False
     trusted: bool = False
     apps: set[str] = field(default_factory=set)  # what it may be speaking
@@ -136,8 +141,10 @@ class Deferred:
         return freed
 
     def frames(self) -> Iterator[Frame]:
-        for rows in self.kept:
-            yield from rows.frames()
+        frames = itertools.chain.from_iterable(rows.frames() for rows in self.kept)
+        if self.shown is not None:
+            yield from (replace(frame, shown=self.shown) for frame in itertools.islice(frames, 1))
+        yield from frames
 
     def piece(self, direction: int, data: bytes) -> tuple[bytes, bool]:
         """New bytes of a direction behind the old ones that the screen wants again; are they all there ever were?"""

@@ -12,6 +12,7 @@ their order, so what is inspected is inspected exactly as without this path.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -65,6 +66,9 @@ class Screen(Protocol):
 
     def rows(self, headers: Headers) -> NDArray[np.bool_]:
         """Rows whose header alone may match a rule."""
+
+    def lone(self, headers: Headers) -> NDArray[np.bool_]:
+        """Rows that may match rules which need nothing else of a flow, if they are its first."""
 
     def stream(
         self,
@@ -132,12 +136,14 @@ class FastParser:
             self._claim(frame, now, frames)
         wanted = self.screen.rows(found)
         plain: list[int] = self.fragments.take(found, wanted, rows, frames) if put_aside.any() else []
-        for group in groups(batch, found, wanted):
+        for group in groups(batch, found, wanted, self.screen.lone(found)):
             if group.key in self.slow or group.odd or not self._passes(group, found, rows):
                 self._give_up(group.key, now, frames)
                 plain += group.rows
                 if group.key in self.orphans:
                     self._adopt(group, rows)
+            elif group.lone:
+                frames += (replace(frame, look=True) for frame in rows.keep(group.rows[:1]).frames())
         frames += rows.keep(plain).frames()
         self._give_up_waiting(now, frames)
         self.passed += len(batch) - len(needed) - len(plain)
@@ -150,13 +156,30 @@ class FastParser:
     def _replay(self, frame: Frame, now: int) -> Iterator[Packet]:
         packet = Packet(frame.number, frame.time, frame.data)
         packet.wire_length = frame.wire_length
+        if frame.look:
+            yield from self._look(packet, frame)
+            return
         earlier: list[Frame] = []
         for found in self.parser.frame(packet, frame.link_type, frame.tag):
             if found.reassembled and found.flow is not None:
                 self._take(found, frame, now, earlier)
-            yield found
+            if frame.shown is None:
+                yield found
+            elif found.flow is not None:
+                found.flow.id = frame.shown.id
         for missed in earlier:  # a datagram made of fragments joined a flow that we had put aside
             yield from self._replay(missed, now)
+
+    def _look(self, packet: Packet, frame: Frame) -> Iterator[Packet]:
+        """The first packet of a session, for rules that ask for no more; the session itself stays put aside."""
+        self.parser.decoder.frame(packet, frame.link_type, tag=frame.tag)
+        flow = packet.flow = self.parser.flows.imagine(packet, packet.sport, packet.dport)
+        flow.packets[0], flow.bytes[0] = 1, packet.wire_length
+        yield packet
+        alike = headers.decode(_single(frame), seed=self._seed, use_vlan=self.parser.found.use_vlan)
+        put_aside = self.deferred.get(int(alike.key[0]))
+        if put_aside is not None:
+            put_aside.shown = flow
 
     def finish(self) -> Iterator[Packet]:
         frames: list[Frame] = []
@@ -193,6 +216,8 @@ class FastParser:
                 return False
             self._forget(group.key)
             flow = None
+        if group.lone and flow is not None:
+            return False
         if flow is None:
             flow = self._open(group.key, first, found, session=opening)
         flow.last = rows.times[group.rows[-1]]

@@ -74,9 +74,11 @@ class FlowTable:
             self.ended.append(flow)
         elif len(self.flows) >= self.bound:
             self._evict()
-        return self._create(packet, key, sport, dport)
+        flow = self.flows[key] = self.imagine(packet, sport, dport)
+        return flow
 
-    def _create(self, packet: Packet, key: Key, sport: int, dport: int) -> Flow:
+    def imagine(self, packet: Packet, sport: int, dport: int) -> Flow:
+        """The flow that this packet begins; it is not in the table."""
         self.created += 1
         flow = Flow(
             id=_flow_id(packet.time, self.created),
@@ -90,7 +92,6 @@ class FlowTable:
             vlan=packet.vlan,
         )
         packet.to_server = True
-        self.flows[key] = flow
         return flow
 
     def _find_embedded(self, packet: Packet) -> Flow | None:

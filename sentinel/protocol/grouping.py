@@ -64,25 +64,36 @@ class Group:
     odd: bool
     flags: int  # TCP flags of all rows together
     runs: list[Run]
+    lone: bool  # the first row is the session's first packet, and to be looked at by itself
 
 
-def groups(batch: Batch, found: Headers, wanted: NDArray[np.bool_]) -> Iterator[Group]:
-    """Sessions of the batch's plain rows: those of one flow one after the other, each beginning with its SYN."""
+def groups(
+    batch: Batch, found: Headers, wanted: NDArray[np.bool_], lone: NDArray[np.bool_]
+) -> Iterator[Group]:
+    """Sessions of the batch's plain rows: those of one flow one after the other, each beginning with its SYN.
+
+    A row of `lone` that is not a SYN at a session's beginning counts as wanted.
+    """
     rows = np.flatnonzero(found.plain)
     if not len(rows):
         return
     rows = rows[np.argsort(found.key[rows], kind="stable")]
     keys, flags = found.key[rows], found.tcp_flags[rows]
-    odd = wanted[rows] | _odd_flags(found, rows)
     edges = _edges((keys[1:] != keys[:-1]) | _opens(flags))
+    alone = lone[rows]
+    first = alone[edges[:-1]] & ((flags[edges[:-1]] & (SYN | ACK)) == SYN)
+    alone[edges[:-1]] &= ~first
+    odd = wanted[rows] | alone | _odd_flags(found, rows)
     numbers = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
     odd_list = np.logical_or.reduceat(odd, edges[:-1]).tolist()
     flag_list = np.bitwise_or.reduceat(flags, edges[:-1]).tolist()
     runs = _runs(batch, found, rows, numbers)
-    bounds, ordered = edges.tolist(), rows.tolist()
+    bounds, ordered, lone_list = edges.tolist(), rows.tolist(), first.tolist()
     for number, key in enumerate(keys[edges[:-1]].tolist()):
         members = ordered[bounds[number] : bounds[number + 1]]
-        yield Group(key, members, odd_list[number], flag_list[number], runs.get(number, []))
+        yield Group(
+            key, members, odd_list[number], flag_list[number], runs.get(number, []), lone_list[number]
+        )
 
 
 def _opens(flags: NDArray[np.int64]) -> NDArray[np.bool_]:

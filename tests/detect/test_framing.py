@@ -34,6 +34,7 @@ def test_whole_messages_and_the_rest(requests, cut):
         b"GET /a HTTP/1.1\r\nA: b\r\n folded\r\n\r\n",
         b"GET /a HTTP/1.1\nHost: x\n\r\n\r\n",
         POST + b"more",
+        b"HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
 def test_what_needs_the_parser(data):
@@ -43,4 +44,5 @@ def test_what_needs_the_parser(data):
 def test_answers():
     assert spans(OK + b"HTTP/1.1 304 Not Modified\r\n\r\n" + OK[:-1], request=False)[1] == len(OK) + 29
     assert spans(b"HTTP/1.1 200 OK\r\n\r\nuntil close", request=False) is None
+    assert spans(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n" + OK, request=False) is None
     assert unescaped(b"%2fa%zz") == b"/a%zz"

@@ -148,11 +148,23 @@ def test_what_the_wire_does_not_show_is_parsed(screen):
         'alert tls any any -> any any (ja3.hash; content:"e7d705a3286e19ea42f587b344ee6865";)',
         'alert tcp any any -> any any (file.data; content:"MZ-file";)',
     )
-    for name in ("tls", "smtp", "smb", "ftp", "nfs", "http2"):
+    for name in ("tls", "smtp", "ftp", "nfs", "http2"):
         assert ask(made, b"anything", apps={name}) == CANDIDATE, name
     for name in ("ssh", "dns", "mqtt"):
         assert ask(made, b"anything", apps={name}) == OVERLAP, name
     assert ask(screen("alert tcp any any -> any any (app-layer-protocol:ssh;)"), b"", apps=()) == OVERLAP
+
+
+def test_files_in_parts_of_smb_are_parsed(screen):
+    made = screen('alert smb any any -> any any (flow:to_client; file.data; content:"MZ-file";)')
+    answer = b"\0\0\0\x50\xfeSMB" + b"\x40\0\0\0\0\0\0\0" + b"\x08\0" + b"\0" * 50
+    notes = set()
+    assert ask(made, answer, to_server=False, apps={"smb"}, notes=notes) == OVERLAP
+    assert ask(made, answer, to_server=False, apps={"smb"}, notes=notes) == CANDIDATE
+    assert ask(made, answer + b"MZ-file", to_server=False, apps={"smb"}) == CANDIDATE
+    assert ask(made, answer * 2, apps={"smb"}) == OVERLAP
+    assert ask(made, b"\0\0\0\x50\xffSMB\x2e" * 2, to_server=False, apps={"smb"}) == CANDIDATE
+    assert ask(made, b"\0\0\0\x50\xffSMB\x72" * 2, to_server=False, apps={"smb"}) == OVERLAP
 
 
 def test_rules_of_other_applications_do_not_count(screen):
@@ -233,9 +245,15 @@ def test_rows_find_flags_and_addresses(rule, tmp_path):
     ]
     wrpcap(str(tmp_path / "x.pcap"), frames)
     (batch,) = read(tmp_path / "x.pcap")
-    scan = rule("alert tcp any any -> any 4444 (flags:S; sid:1;)")
+    scan = rule("alert tcp any any -> any 4444 (flags:S; flowbits:set,x; sid:1;)")
+    lone = rule(
+        "alert tcp any any -> any 4444 (flags:S; threshold:type limit,track by_src,count 1,seconds 9; sid:3;)"
+    )
     listed = rule("alert ip 9.9.9.0/24 any -> any any (sid:2;)")
     assert RowScreen([scan], [listed]).rows(headers.decode(batch)).tolist() == [True, False, False, True]
+    assert RowScreen([lone], []).lone(headers.decode(batch)).tolist() == [True, False, False, False]
+    assert not np.any(RowScreen([lone], []).rows(headers.decode(batch)))
+    assert not np.any(RowScreen([scan], []).lone(headers.decode(batch)))
     assert not np.any(RowScreen([], []).rows(headers.decode(batch)))
 
 

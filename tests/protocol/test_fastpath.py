@@ -20,12 +20,15 @@ class Words:
     usable = True
     decoder_events = False
 
-    def __init__(self, word=b"EVIL", flagged=0):
-        self.word, self.flagged = word, flagged
+    def __init__(self, word=b"EVIL", flagged=0, lone=0):
+        self.word, self.flagged, self.alone = word, flagged, lone
         self.scanned = 0
 
     def rows(self, headers):
         return (headers.tcp_flags == self.flagged) & (self.flagged > 0)
+
+    def lone(self, headers):
+        return (headers.tcp_flags == self.alone) & (self.alone > 0)
 
     def stream(self, ends, to_server, data, *, packets, whole, apps, notes):
         self.scanned += len(data)
@@ -122,6 +125,32 @@ def test_headers_may_be_wanted():
     frames = port(talk(b"one").frames, 2000) + talk(b"two").frames
     _, fast, _ = both(frames, screen=Words(flagged=SYN))
     assert len(fast) == 2
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4096])
+@pytest.mark.parametrize("word", [b"two", b"EVIL"])
+def test_a_first_packet_may_be_looked_at_alone(rows, word):
+    """The packet is shown once, and the rest of its flow only if there is a reason."""
+    frames = talk(b"one", word).frames
+    slow, fast, _ = both(frames, rows, Words(lone=SYN))
+    (key,) = slow
+    assert fast[key] == (slow[key] if word == b"EVIL" else slow[key][:1])
+    twice = [frames[0], *frames]
+    slow, fast, _ = both(twice, rows, Words(lone=SYN))
+    assert fast == slow
+
+
+def test_a_flow_keeps_its_number_when_it_was_looked_at():
+    for rows in (1, 4096):
+        parser = FastParser(ProtocolSettings(), {}, Words(lone=SYN), Recorder())
+        frames = talk(b"one", b"EVIL").frames
+        packets = [
+            packet
+            for at in range(0, len(frames), rows)
+            for packet in parser.feed(batch(frames[at : at + rows], first=at + 1))
+        ]
+        assert len(packets) == len(frames)
+        assert len({packet.flow.id for packet in packets}) == 1
 
 
 def test_memory_is_bounded_and_a_flow_without_frames_is_still_watched():
