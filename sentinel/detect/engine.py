@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sentinel.detect.alerts import BLOCKING, AlertFields, make_alert
 from sentinel.detect.checks import CHECKS
 from sentinel.detect.groups import Groups
-from sentinel.detect.header import application_fits, header_fits
+from sentinel.detect.header import HeaderVerdicts, application_fits, header_fits
 from sentinel.detect.packet_buffers import packet_view
 from sentinel.detect.readers import BodyLimits, Reader
 from sentinel.detect.screen import Screen
@@ -89,6 +89,7 @@ class Engine:
         self._cache = cache
         self._recognised = False  # the packet at hand is the first since its direction was recognised
         self._screen: Screen | None = None
+        self._headers = HeaderVerdicts(rules)
         self._reader = Reader(bodies or BodyLimits())
         self._transactions = TransactionInspector(
             self._groups, self._reader, self._admits_transaction, self._scope
@@ -135,8 +136,10 @@ class Engine:
         if packet.version and not packet.invalid:
             candidates.update(groups.by_header.find(packet))
             self._scan_payload(packet, candidates)
+        known = self._headers.of(packet)
         for number in sorted(candidates):
-            self._try(number, packet, found)
+            if known is None or self._headers.fits(number, packet, known):
+                self._try(number, packet, found)
         return found
 
     def _scan_payload(self, packet: Packet, candidates: set[int]) -> None:
@@ -181,8 +184,11 @@ class Engine:
         seen[packet.direction] = True
         return first
 
-    def _admits_transaction(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
-        return header_fits(rule, packet) and self._checks_hold(rule, packet, scope)
+    def _admits_transaction(self, number: int, packet: Packet, scope: Scope) -> bool:
+        rule = self.rules[number]
+        known = self._headers.of(packet)
+        fits = header_fits(rule, packet) if known is None else self._headers.fits(number, packet, known)
+        return fits and self._checks_hold(rule, packet, scope)
 
     def _checks_hold(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         for check in rule.checks:

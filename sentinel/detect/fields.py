@@ -14,7 +14,7 @@ from sentinel.detect.verify import holds
 from sentinel.detect.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sentinel.detect.rule import Match, Part, Rule
 
@@ -65,23 +65,22 @@ def fields(message: bytes, *, request: bool) -> dict[str, bytes] | None:
             found["http.request_body"] = body
     else:
         found["http.protocol"], found["http.stat_code"] = first[0], first[1]
-    names = []
+    names, normal = [], []
     for line in lines[1:]:
         name, _, value = line.partition(b":")
+        value = value.strip(b" \t")
         names.append(name)
-        buffer = _HEADERS.get(name.lower())
+        normal.append(name + b": " + value)
+        buffer = _HEADERS.get(name) or _HEADERS.get(name.lower())
         if buffer is not None:
             if buffer in found:
                 return None
-            found[buffer] = value.strip(b" \t")
+            found[buffer] = value
     if "http.host" in found:
         found["http.host"] = found["http.host"].lower().rsplit(b":", 1)[0]
     found["http.header.raw"] = head[len(lines[0]) + 2 :] + b"\r\n\r\n"
     # With the cookie, which Suricata leaves out: contents that must be there may stand in more than the buffer.
-    found["http.header"] = b"".join(
-        name + b": " + value.strip(b" \t") + b"\r\n"
-        for name, _, value in (line.partition(b":") for line in lines[1:])
-    )
+    found["http.header"] = b"\r\n".join(normal) + b"\r\n"
     found["http.header_names"] = b"\r\n" + b"\r\n".join(names) + b"\r\n\r\n"
     return found
 
@@ -92,19 +91,35 @@ class Doubts:
     def __init__(self) -> None:
         self._steady: dict[tuple[object, ...], tuple[Rule, ...]] = {}
         self._single: dict[tuple[int, bytes], bool] = {}
+        self._lefts: dict[tuple[int, ...], tuple[Rule, ...]] = {}
 
     def possible(
+        self, suspects: tuple[Rule, ...], identity: int, direction: int, messages: Sequence[dict[str, bytes]]
+    ) -> Iterator[tuple[int, Rule]]:
+        """Pairs of a message's place and a rule that it leaves possible. `identity` stands for the suspects."""
+        together = _Together(messages)
+        chosen: dict[int, list[Rule]] = {}  # by identity: equal ones are one
+        for place, found in enumerate(messages):
+            left = self._left(suspects, identity, direction, found)
+            rules = chosen.get(id(left)) if left else ()
+            if rules is None:
+                rules = chosen[id(left)] = [rule for rule in left if together.may_hold(rule.parts[direction])]
+            for rule in rules:
+                if self._fits(rule.parts[direction], found, steady=False):
+                    yield place, rule
+
+    def _left(
         self, suspects: tuple[Rule, ...], identity: int, direction: int, found: dict[str, bytes]
-    ) -> Sequence[Rule]:
-        """`identity` stands for the suspects."""
-        key = (identity, *(found.get(name) for name in STEADY))
+    ) -> tuple[Rule, ...]:
+        """Those that the steady values leave."""
+        key = (identity, *map(found.get, STEADY))
         left = self._steady.get(key)
         if left is None:
             if len(self._steady) >= CACHED:
                 self._steady.clear()
             left = tuple(rule for rule in suspects if self._fits(rule.parts[direction], found, steady=True))
-            self._steady[key] = left
-        return [rule for rule in left if self._fits(rule.parts[direction], found, steady=False)]
+            left = self._steady[key] = self._lefts.setdefault(tuple(map(id, left)), left)
+        return left
 
     def _fits(self, parts: tuple[Part, ...], found: dict[str, bytes], *, steady: bool) -> bool:
         return all(
@@ -124,6 +139,28 @@ class Doubts:
             test = _contains if part.buffer in _APPROXIMATE else holds
             known = self._single[key] = test(part.matches, View(value))
         return known
+
+
+class _Together:
+    """Values of many messages as one text per buffer, so that most rules are dismissed by one search for all."""
+
+    def __init__(self, messages: Sequence[dict[str, bytes]]) -> None:
+        self._messages = messages
+        self._joined: dict[str, View] = {}
+
+    def may_hold(self, parts: tuple[Part, ...]) -> bool:
+        return all(
+            _contains(part.matches, self._view(part.buffer))
+            for part in parts
+            if part.buffer in _JUDGED and part.buffer not in _STEADY and not part.transforms
+        )
+
+    def _view(self, name: str) -> View:
+        view = self._joined.get(name)
+        if view is None:
+            values = [found[name] for found in self._messages if name in found]
+            view = self._joined[name] = View(b"\n".join(values))
+        return view
 
 
 def _contains(matches: tuple[Match, ...], view: View) -> bool:

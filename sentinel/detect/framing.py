@@ -23,20 +23,21 @@ _BODILESS = (b"1", b"204", b"304")
 def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | None:
     opening = REQUEST if request else RESPONSE
     found: list[tuple[int, int]] = []
+    lower = data.lower()
+    clean = request and not _is_odd(lower.removesuffix(b"\r"))  # all heads at once, if no body spoils it
+    measured = b"\r\ncontent-length" in lower
     at, size = 0, len(data)
     while at < size:
         first = opening.match(data, at)
         head = data.find(b"\r\n\r\n", at)
         if head < 0:
             begun = first is not None or _BEGUN.fullmatch(data, at) is not None
-            rest = data[at:].removesuffix(b"\r")
-            odd = size - at >= HEAD_LIMIT or _is_odd(rest.lower())
+            odd = size - at >= HEAD_LIMIT or not (clean or not _is_odd(lower[at:].removesuffix(b"\r")))
             return (found, at) if begun and not odd else None
-        lower = data[at : head + 2].lower()
-        if first is None or _is_odd(lower):
+        if first is None or not (clean or not _is_odd(lower[at : head + 2])):
             return None
-        lengths = _LENGTH.findall(data, at, head + 2)
-        if len(lengths) > 1 or lower.count(b"\r\ncontent-length") != len(lengths):
+        lengths = _LENGTH.findall(data, at, head + 2) if measured else []
+        if measured and not len(lengths) == lower.count(b"\r\ncontent-length", at, head + 2) <= 1:
             return None
         if request:
             target = data[at : first.end()].split(b" ", 2)[1]

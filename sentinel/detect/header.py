@@ -4,11 +4,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentinel.detect.checks import CHECKS
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sentinel.detect.rule import Rule
     from sentinel.model import Packet
 
 WITH_PORTS = {6, 17, 132}
+ENDS_KEPT = 20_000  # pairs of ends whose verdicts are remembered; then the memory starts anew
+
+Verdicts = dict[int, bool]
+
+
+class HeaderVerdicts:
+    """Which rules' headers fit a packet, remembered for all packets between the same two ends.
+
+    Most rules that a packet's bytes bring up are about other ports; that is said once for a conversation.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self._known: dict[tuple[object, ...], Verdicts] = {}
+
+    def of(self, packet: Packet) -> Verdicts | None:
+        """None for packets that show no ports, for which nothing is remembered."""
+        if packet.proto not in WITH_PORTS or packet.fragment or not (packet.l4 or packet.pseudo):
+            return None
+        direction = packet.direction if packet.flow is not None else -1
+        key = (
+            packet.src,
+            packet.sport,
+            packet.dst,
+            packet.dport,
+            packet.proto,
+            packet.version,
+            direction,
+            packet.pseudo,
+        )
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= ENDS_KEPT:
+                self._known.clear()
+            found = self._known[key] = {}
+        return found
+
+    def fits(self, number: int, packet: Packet, known: Verdicts) -> bool:
+        verdict = known.get(number)
+        if verdict is None:
+            rule = self._rules[number]
+            verdict = known[number] = header_fits(rule, packet) and all(
+                CHECKS[check.name](packet, None, *check.args)
+                for check in rule.checks
+                if check.name == "ip_proto"
+            )
+        return verdict
 
 
 def header_fits(rule: Rule, packet: Packet) -> bool:

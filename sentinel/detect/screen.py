@@ -208,14 +208,17 @@ class _Scan:
             return False
         suspects = tuple(each.rule for each in wanted.values())
         identity = self._identity(tuple(wanted))
+        values = []
         for low, high in messages:
             found = fields(data[low:high], request=self._direction == 0)
             if found is None:
                 return True
-            for rule in self._doubts.possible(suspects, identity, self._direction, found):
-                there = all(lower.find(piece, low, high) >= 0 for piece in wanted[id(rule)].pieces)
-                if there and self._bits.candidate(rule, notes):
-                    return True
+            values.append(found)
+        for place, rule in self._doubts.possible(suspects, identity, self._direction, values):
+            low, high = messages[place]
+            there = all(lower.find(piece, low, high) >= 0 for piece in wanted[id(rule)].pieces)
+            if there and self._bits.candidate(rule, notes):
+                return True
         return False
 
     def _known(self, ends: Ends) -> dict[int, bool]:

@@ -63,7 +63,7 @@ class TransactionInspector:
         self,
         groups: Groups,
         reader: Reader,
-        admits: Callable[[Rule, Packet, Scope], bool],
+        admits: Callable[[int, Packet, Scope], bool],
         scope: Callable[[Packet], Scope],
     ) -> None:
         self._groups = groups
@@ -148,7 +148,7 @@ class TransactionInspector:
         flags = known.get(number)
         scope = self._scope(packet)
         if flags is None:
-            if not self._admits(rule, packet, scope):
+            if not self._admits(number, packet, scope):
                 return False
             flags = 0
         for i, part in enumerate(parts):
