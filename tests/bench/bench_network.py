@@ -139,7 +139,7 @@ def shop_capture(folder, seconds):
     return capture
 
 
-def mixed_capture(folder, source, rounds):
+def mixed_capture(folder, source, rounds=1):
     """All Ethernet captures one after the other, times moved so that they never go back."""
     records, now = [], 1_700_000_000_000_000_000
     for capture in sorted(source.rglob("*.pcap")):
