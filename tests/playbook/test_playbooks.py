@@ -126,7 +126,7 @@ def kill_in(bench: Bench, command: list[str], name: str, step: str) -> str:
         assert child.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.3)  # into the step's command
+    time.sleep(0.1)  # into the step's command, which takes longer to start than this
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     return rows[0]["id"]
