@@ -1,7 +1,10 @@
 """setup is idempotent, never replaces an operator's file, and takes away only what it put there."""
 
+from pathlib import Path
+
 import pytest
 
+from sentinel.errors import UsageError
 from sentinel.operate import setup
 
 
@@ -63,3 +66,21 @@ def test_dry_run_does_nothing(tmp_path, sentinel):
     done = sentinel("setup", "--dry-run", "--root", tmp_path, check=0)
     assert "would write" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_man_page_and_completion_are_installed_and_go_again(tmp_path, sentinel):
+    sentinel("setup", "--root", tmp_path, check=0)
+    share = tmp_path / "usr/local/share"
+    assert ".SH EXIT STATUS" in (share / "man/man1/sentinel.1").read_text()
+    assert "_SENTINEL_COMPLETE" in (share / "bash-completion/completions/sentinel").read_text()
+    again = sentinel("setup", "--root", tmp_path, check=0).stdout
+    assert "  do  " not in again
+    sentinel("setup", "--uninstall", "--root", tmp_path, check=0)
+    assert [path for path in share.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("place", ["/root/venv/bin", "/home/anna/venv/bin", "/tmp/venv/bin"])
+def test_a_place_that_the_units_cannot_see_is_refused(place):
+    with pytest.raises(UsageError, match="install into /opt/sentinel"):
+        setup._refuse_hidden(Path(place))
+    setup._refuse_hidden(Path("/opt/sentinel/bin"))
