@@ -67,7 +67,7 @@ class Checkpoint:
 
     def begin(self, tail: Tail) -> None:
         """Remember what is followed and from where, before the first line: a kill now loses nothing."""
-        positions = {FILE_KEY + path: position.to_json() for path, position in tail.positions().items()}
+        positions = {FILE_KEY + path: _plain(position) for path, position in tail.positions().items()}
         patterns = {PATTERN_KEY + pattern: True for pattern in tail.patterns}
         self._save({**positions, **patterns}, self._journal.length())
 
@@ -91,8 +91,7 @@ class Checkpoint:
         length = self._journal.append(alerts)
         if alerts:
             self._journal.sync()
-        value = position.to_json() if isinstance(position, Position) else position
-        self._save({FILE_KEY + source: value}, length, memory)
+        self._save({FILE_KEY + source: _plain(position)}, length, memory)
 
     def note(self, alerts: Sequence[Alert]) -> None:
         """Alerts that belong to no line."""
@@ -130,3 +129,8 @@ class Checkpoint:
             return self._journal.path.stat().st_ino
         except OSError:
             return 0
+
+
+def _plain(position: object) -> object:
+    """A file's position as JSON has it; the systemd journal's is that already."""
+    return position.to_json() if isinstance(position, Position) else position

@@ -66,8 +66,8 @@ class Tail:
     def patterns(self) -> list[str]:
         return [file.path for file in self._files]
 
-    def positions(self) -> dict[str, Position]:
-        """Where every followed file stands, also those of which nothing was read yet."""
+    def positions(self) -> dict[str, Any]:
+        """Where every followed file stands (a Position; for the journal its cursor), also those of which nothing was read."""
         return {
             str(path): follower.position
             for path, (_, follower) in self._followers.items()

@@ -102,3 +102,15 @@ def test_a_note_belongs_to_no_line(state, journal):
 
     assert Checkpoint(state, journal).resume()[0]["/a.log"]["offset"] == 1
     assert written(journal) == ["quiet"]
+
+
+def test_the_journal_is_followed_again_after_a_restart(state, journal, tmp_path):
+    checkpoint = Checkpoint(state, journal)
+    checkpoint.commit("journald", {"cursor": "x"}, [])
+    positions, begun = checkpoint.resume()
+    tail = Tail([LogFile(path="journald", format="journald-json")], positions, begun)
+    try:
+        checkpoint.begin(tail)
+    finally:
+        tail.close()
+    assert checkpoint.resume()[0] == {"journald": {"cursor": "x"}}
