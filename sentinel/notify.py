@@ -11,6 +11,9 @@ import socket
 import time
 
 
+PATIENCE_SECONDS = 1.0  # whoever listens may hang; that must not keep us from hearing a signal
+
+
 def send(*assignments: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -20,6 +23,7 @@ def send(*assignments: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link,
     ):
+        link.settimeout(PATIENCE_SECONDS)
         link.sendto("\n".join(assignments).encode(), name)
 
 

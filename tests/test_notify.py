@@ -59,3 +59,10 @@ def test_watchdog_interval_is_half(monkeypatch):
     assert notify.watchdog_seconds() is None
     monkeypatch.delenv("WATCHDOG_USEC")
     assert notify.watchdog_seconds() is None
+
+
+@pytest.mark.usefixtures("systemd")
+def test_a_listener_that_hangs_does_not_hold_us_up(monkeypatch):
+    monkeypatch.setattr(notify, "PATIENCE_SECONDS", 0.001)
+    for _ in range(1000):  # far more than its queue takes
+        notify.watchdog()
