@@ -10,7 +10,6 @@ import os
 import socket
 import time
 
-
 PATIENCE_SECONDS = 1.0  # whoever listens may hang; that must not keep us from hearing a signal
 
 
