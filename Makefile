@@ -1,6 +1,6 @@
 # `make demo` and `make test` set up everything they need on a fresh Debian 12 (see .ci/setup).
 # Benches compare with a peer or a limit in the same run; soaks and fuzzing take as long as they are told to.
-.PHONY: demo test lint bench-network bench-live bench-hostile bench-logs bench-groups bench-firewall bench-backup bench-idle soak soak-logs soak-backup fuzz
+.PHONY: demo test lint bench-network bench-live bench-hostile bench-logs bench-groups bench-firewall bench-backup bench-idle differential soak soak-logs soak-backup fuzz
 
 PYTHON = .venv/bin/python
 
@@ -19,6 +19,11 @@ lint:
 bench-network bench-live bench-hostile bench-logs bench-groups bench-firewall bench-backup bench-idle: bench-%:
 	@bash .ci/setup bench
 	@$(PYTHON) tests/bench/bench_$*.py $(ARGS)
+
+# random rules and traffic through the Suricata of bench-network's setup and through Sentinel
+differential:
+	@bash .ci/setup bench
+	@PYTHONPATH=tests/soak $(PYTHON) -m differential $(ARGS)
 
 soak: soak-logs soak-backup
 

@@ -68,10 +68,12 @@ def searched_buffer(sections: Sequence[Section]) -> tuple[str, bool]:
     How often a rule matches a transaction depends on it (see transactions).
     """
     contents = [(s.buffer, m) for s in sections for m in s.matches if isinstance(m, Content)]
-    negated = all(content.negated for _, content in contents)
-    usable = [(buffer, content) for buffer, content in contents if content.negated is negated]
+    usable = [pair for pair in contents if not pair[1].negated] or contents
     if not usable:
         return "", False
+    negated = usable[0][1].negated
+    if all(buffer == usable[0][0] for buffer, _ in usable):
+        return usable[0][0], negated
     return max(usable, key=_suricata_rank)[0], negated
 
 
@@ -90,16 +92,19 @@ def _longer(content: Content, other: Content) -> bool:
     return (len(new), _suricata_strength(new)) > (len(old), _suricata_strength(old))
 
 
-def _suricata_strength(pattern: bytes) -> int:
-    """Suricata's measure of how rare a pattern is, which decides between patterns of one length."""
-    distinct = set(pattern)
-    return len(pattern) - len(distinct) + sum(map(_suricata_weight, distinct))
-
-
 def _suricata_weight(byte: int) -> int:
     if chr(byte).isascii() and chr(byte).isalpha():
         return 3
     return 4 if 0x20 <= byte < 0x7F or byte in {0, 1, 0xFF} else 6
+
+
+_SURICATA_WEIGHTS = [_suricata_weight(byte) for byte in range(256)]
+
+
+def _suricata_strength(pattern: bytes) -> int:
+    """Suricata's measure of how rare a pattern is, which decides between patterns of one length."""
+    distinct = set(pattern)
+    return len(pattern) - len(distinct) + sum(map(_SURICATA_WEIGHTS.__getitem__, distinct))
 
 
 def _weight(byte: int) -> int:

@@ -177,6 +177,10 @@ class Streams:
         flags = packet.tcp_flags
         other = session.server if side is session.client else session.client
         mine = theirs = False
+        if (
+            side.depth_reached and not side.no_reassembly
+        ):  # by an earlier packet: from here on packets stand alone
+            side.no_reassembly = side.raw_disabled = True
         if packet.pseudo or flags & RST:
             mine = True
         elif flags & FIN and session.state > State.TIME_WAIT:

@@ -188,3 +188,10 @@ def test_a_retired_engine_is_freed_without_the_collector(tmp_path):
         assert screen() is None
     finally:
         gc.enable()
+
+
+def test_beyond_the_depth_packets_stand_alone(conversation, fired):
+    packets = conversation(dport=4444).request(b"0123456789" * 3).request(b"last words").close()
+    rules = 'alert tcp any any -> any any (content:"words"; sid:1;)\nalert tcp any any -> any any (content:"9last"; sid:2;)'
+    assert fired(rules, packets, stream__reassembly__depth="25") == [1]
+    assert fired(rules, packets) == [1, 2]

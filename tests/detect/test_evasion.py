@@ -249,6 +249,14 @@ def test_detours_in_paths(sids, gaps):
     assert 1 in sids(exchange(get(uri)))
 
 
+def _deflated(body):
+    """Deflate without zlib's two bytes around it: with them, a first chunk of 1-3 bytes is not
+    decoded, here as in Suricata 7.0.10.
+    """
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
 @PROPERTY
 @given(
     st.lists(st.integers(1, 200), min_size=1, max_size=20),
@@ -257,7 +265,7 @@ def test_detours_in_paths(sids, gaps):
     st.booleans(),
 )
 def test_chunks_and_compression(sids, sizes, extension, coding, capitals):
-    body = {"gzip": gzip.compress, "deflate": zlib.compress, "": bytes}[coding](PAGE)
+    body = {"gzip": gzip.compress, "deflate": _deflated, "": bytes}[coding](PAGE)
     chunks, at = b"", 0
     for size in itertools.cycle(sizes):
         piece = body[at : at + size]

@@ -69,3 +69,14 @@ def test_every_bad_line_is_named():
     text = "# fine\nnonsense\nsuppress gen_id 1, sig_id x\nthreshold gen_id 1, sig_id 1, type often\n"
     _, problems = read_filters(text, "t", {})
     assert [problem.line for problem in problems] == [2, 3, 4]
+
+
+def test_suppress_takes_addresses_to_the_end_of_the_line():
+    filters, problems = read_filters(
+        "suppress gen_id 1, sig_id 1, track by_src, ip 10.0.0.1, 10.0.0.2\n"
+        "suppress gen_id 1, sig_id 2, track by_src, ip !10.0.0.1\n",
+        "x",
+        {},
+    )
+    assert [problem.line for problem in problems] == [2]
+    assert all(filters[0].threshold.addresses.has(bytes([10, 0, 0, last])) for last in (1, 2))

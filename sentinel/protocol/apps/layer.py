@@ -68,9 +68,9 @@ class AppLayer:
             return []
         if session.parser is None:
             ports = (flow.sport, flow.dport)
-            found = recognise(UDP, ports, direction, payload, self.options.recognises)
+            found = recognise(UDP, ports, direction, payload, self.options.recognises_udp)
             if not found and flow.packets[1 - direction] == 0:
-                found = recognise(UDP, ports, 1 - direction, payload, self.options.recognises)
+                found = recognise(UDP, ports, 1 - direction, payload, self.options.recognises_udp)
                 if found:
                     direction = 1 - direction
                     session.reversed = True
@@ -125,7 +125,7 @@ class AppLayer:
         if session.parser is None and (transfer := self.take_expected(flow)) is not None:
             self._start_data(session, transfer)
             return
-        found = recognise(TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises)
+        found = recognise(TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises_tcp)
         if session.wanted == "http2" and not found:
             settings = probes.http2_settings(pending) if direction else False
             found = None if settings is None else "http2" if settings else found
@@ -153,7 +153,7 @@ class AppLayer:
         if session.parser is not None or session.detected[1 - direction] is not None:
             return None
         flow = session.flow
-        return recognise(TCP, (flow.sport, flow.dport), 1 - direction, pending, self.options.recognises)
+        return recognise(TCP, (flow.sport, flow.dport), 1 - direction, pending, self.options.recognises_tcp)
 
     def _found(self, session: Session, direction: int, found: str) -> None:
         flow = session.flow
@@ -179,7 +179,7 @@ class AppLayer:
         flow = session.flow
         pending = session.pending[direction]
         ports = (flow.sport, flow.dport)
-        if pending and recognise(TCP, ports, direction, pending, self.options.recognises) == "":
+        if pending and recognise(TCP, ports, direction, pending, self.options.recognises_tcp) == "":
             self._one_direction(session, direction)
 
     def _give_up(self, session: Session, direction: int, pending: bytes) -> None:

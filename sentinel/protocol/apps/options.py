@@ -65,16 +65,24 @@ class AppOptions:
     """`enabled(protocol)` is yes, no or detection-only, as in suricata.yaml."""
 
     http: HttpOptions
-    modes: Mapping[str, str]
+    modes: Mapping[str, str]  # "dns" or "dns.udp" -> the word
+    ja3: bool = True
 
     @classmethod
     def read(cls, options: Mapping[str, str]) -> AppOptions:
         modes = {}
         for name, value in options.items():
             parts = name.split(".")
-            if parts[:2] == ["app-layer", "protocols"] and len(parts) == 4 and parts[3] == "enabled":
-                modes[parts[2]] = value.lower()
-        return cls(HttpOptions.read(options), modes)
+            if parts[:2] == ["app-layer", "protocols"] and len(parts) in {4, 5} and parts[-1] == "enabled":
+                modes[".".join(parts[2:-1])] = value.lower()
+        ja3 = options.get("app-layer.protocols.tls.ja3-fingerprints", "auto").lower() in {"auto", *_TRUE}
+        return cls(HttpOptions.read(options), modes, ja3)
+
+    def recognises_udp(self, protocol: str) -> bool:
+        return self.recognises(protocol) and self.recognises(f"{protocol}.udp")
+
+    def recognises_tcp(self, protocol: str) -> bool:
+        return self.recognises(protocol) and self.recognises(f"{protocol}.tcp")
 
     def recognises(self, protocol: str) -> bool:
         mode = self.modes.get(protocol)

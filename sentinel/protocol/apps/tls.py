@@ -185,9 +185,10 @@ class Tls:
             self._flag("invalid_sni_length")
         if hello.alpn:
             buffers["tls.alpn"] = hello.alpn
-        string = fingerprint.ja3(hello)
-        buffers["ja3.string"] = string
-        buffers["ja3.hash"] = fingerprint.md5(string)
+        if self.session.options.ja3:
+            string = fingerprint.ja3(hello)
+            buffers["ja3.string"] = string
+            buffers["ja3.hash"] = fingerprint.md5(string)
         buffers["ja4.hash"] = fingerprint.ja4(hello)
         self._ssl_state("client_hello")
 
@@ -203,9 +204,10 @@ class Tls:
         _random(buffers, hello)
         if hello.alpn:
             buffers["tls.alpn"] = hello.alpn
-        string = fingerprint.ja3s(hello)
-        buffers["ja3s.string"] = string
-        buffers["ja3s.hash"] = fingerprint.md5(string)
+        if self.session.options.ja3:
+            string = fingerprint.ja3s(hello)
+            buffers["ja3s.string"] = string
+            buffers["ja3s.hash"] = fingerprint.md5(string)
         self._ssl_state("server_hello")
 
     def _certificate(self, direction: int, body: bytes) -> None:
