@@ -67,7 +67,9 @@ class Derivation:
         def basis(columns: Columns, name: str) -> frozenset[str]:
             base = name.partition("|")[0]
             base = taxonomy.ALIASES.get(base, base)
-            if base in columns.columns or logged(columns, base) is not None:
+            if base not in columns.columns and (found := logged(columns, base)) is not None:
+                columns.columns[base] = found
+            if base in columns.columns:
                 return frozenset({base})
             return _BASIS.get(base, _UNKNOWN if base.startswith("pii.") else frozenset({base}))
 

@@ -99,16 +99,23 @@ class Records:
     rows: Sequence[Record | None]
     times: NDArray[np.int64]
     parsed: NDArray[np.bool_] = field(init=False)
+    _names: dict[str, None] | None = None
 
     def __post_init__(self) -> None:
         self.parsed = np.fromiter((row is not None for row in self.rows), np.bool_, len(self.rows))
 
-    def names(self) -> Iterable[str]:
-        return dict.fromkeys(name for row in self.rows if row for name in row)
+    def names(self) -> dict[str, None]:
+        if self._names is None:
+            self._names = {}
+            for row in self.rows:
+                if row:
+                    self._names |= dict.fromkeys(row)
+        return self._names
 
     def column(self, name: str) -> Column | None:
-        values = [row.get(name) if row else None for row in self.rows]
-        return Column.of(values) if any(value is not None for value in values) else None
+        if name not in self.names():
+            return None  # most rules ask for fields that most formats lack
+        return Column.of([row.get(name) if row else None for row in self.rows])
 
 
 @dataclass(slots=True)
