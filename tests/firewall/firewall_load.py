@@ -58,6 +58,10 @@ def _loading(shop, per_second):
         listener.close()
 
 
+def _refilled(burst):
+    return any(made.kind == "rule" and not made.deleted for _, changes in burst.commits for made in changes)
+
+
 def flushes(spaces, count, per_second):
     """Somebody empties the inbound chain or opens its policy while the daemon guards it.
 
@@ -72,10 +76,10 @@ def flushes(spaces, count, per_second):
             time.sleep(0.5)
             closed = []
             for _ in range(count):
+                events.read()
                 nft("flush chain inet sentinel inbound")
                 started = time.monotonic()
-                events.read()
-                while not any(change.kind == "rule" for _, made in events.read().commits for change in made):
+                while not _refilled(events.read()) and time.monotonic() < started + 10:
                     select.select([events], [], [], 1)
                 closed.append(time.monotonic() - started)
                 time.sleep(0.05)
