@@ -81,6 +81,10 @@ def _position(name: str) -> Callable[[Draft, str | None], None]:
             raise ValueError(f"{number} is less than the length of the content")
         if content.placed if name in {"distance", "within"} else content.relative:
             raise ValueError("mixes a place in the buffer with one relative to the last match")
+        before = next((m for m in reversed(matches[:i]) if isinstance(m, Content | Pcre)), None)
+        relative = name in {"distance", "within"}
+        if content.only or (relative and isinstance(before, Content) and before.only):
+            raise ValueError("a content with fast_pattern:only has no place, and nothing is relative to it")
         if name == "depth" and isinstance(number, int) and isinstance(content.offset, int):
             number += content.offset
         if name == "offset" and isinstance(number, int) and isinstance(content.depth, int):
@@ -112,9 +116,11 @@ def _fast_pattern(draft: Draft, value: str | None) -> None:
     if draft.fast_seen:
         raise ValueError("is used twice")
     draft.fast_seen = True
-    if value == "only" and content.relative:
-        raise ValueError("only cannot be used with distance or within")
-    draft.modify(fast=not content.negated)
+    if value == "only" and (content.relative or content.placed or content.negated):
+        raise ValueError(
+            "only cannot be used with a place in the buffer, one after the last match or a negation"
+        )
+    draft.modify(fast=not content.negated, only=value == "only")
 
 
 def _rawbytes(draft: Draft, value: str | None) -> None:

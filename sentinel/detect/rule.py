@@ -28,6 +28,7 @@ class Content(NamedTuple):
     fast: bool = False  # the writer asked for this content as fast pattern
     startswith: bool = False
     placed: bool = False  # has a depth or an offset, be it 0
+    only: bool = False  # fast_pattern:only, which nothing may be relative to
 
     @property
     def relative(self) -> bool:

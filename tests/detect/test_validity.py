@@ -18,11 +18,27 @@ import pytest
         "ip_proto:6;",
         'flow:only_stream; content:"a"; ttl:5;',
         'content:"a"; distance:0; offset:1;',
+        'content:"abc"; depth:10; fast_pattern:only;',
+        'content:!"abc"; fast_pattern:only;',
+        'content:"abc"; fast_pattern:only; offset:2;',
+        'content:"abc"; fast_pattern:only; content:"user"; distance:0;',
+        'http.uri; content:"abc"; fast_pattern:only; http.method; content:"G"; http.uri; content:"u"; within:9;',
     ],
 )
 def test_what_suricata_refuses(rule, options):
     with pytest.raises(ValueError):
         rule(options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        'content:"abc"; fast_pattern:only; pcre:"/user/R";',
+        'content:"abc"; fast_pattern:only; pcre:"/q/"; content:"user"; distance:0;',
+    ],
+)
+def test_what_suricata_takes(rule, options):
+    assert rule(options)
 
 
 @pytest.mark.parametrize(
