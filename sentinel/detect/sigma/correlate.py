@@ -36,6 +36,7 @@ AGAIN = 32_768  # groups seen more often, per correlation
 EVENTS = 1_000_000  # kept in windows, per correlation
 LONGEST_VALUE = 32  # bytes of a counted value that are kept as they are in a replay; of longer ones a hash is
 HASH_BYTES = 16
+LATE_NS = 600 * 10**9  # lines later than that, behind the newest and the timespan, count no more
 SMALLEST_RECORDS = 256 * 1024  # bytes of records that are worth a whole state in their stead
 MOST_RECORDS = 1000
 
@@ -80,6 +81,7 @@ class Groups:
     name: str = ""
     secret: bytes = b""  # where the state is stored: the key of the hashes of groups and values
     stored: Stored = field(default_factory=Stored)
+    swept: int | None = None  # the newest time at which groups that are over were let go
 
     @classmethod
     def of(cls, correlation: Correlation) -> Groups:
@@ -106,6 +108,8 @@ class Groups:
 
     def arrive(self, events: Events) -> list[tuple[int, list[int]]]:
         """(number of the event, lines of the finding) for each finding that these events complete."""
+        if events.times:  # the middle one: one line with a wrong clock moves nothing
+            self._sweep(sorted(events.times)[len(events.times) // 2])
         found = []
         again, once, watch = self.again, self.once, self.watch
         arriving = zip(events.marks, events.times, events.values, events.lines, strict=True)
@@ -211,6 +215,21 @@ class Groups:
             self.once.popitem(last=False)
             self.evicted += 1
         self.once[mark] = event
+
+    def _sweep(self, newest: int) -> None:
+        """Let go of groups in whose windows nothing can fall any more."""
+        if self.swept is None:
+            self.swept = newest
+        kept = self.correlation.timespan_ns + LATE_NS
+        if newest - self.swept < kept:
+            return
+        self.swept, limit = newest, newest - kept
+        for mark in [mark for mark, (time, _, _) in self.once.items() if time < limit]:
+            del self.once[mark]
+        for mark, window in list(self.again.items()):
+            if (window.times[-1] if window.times else window.fired) < limit:
+                self.held -= len(window.times)
+                del self.again[mark]
 
     def _bound(self) -> None:
         while len(self.again) > AGAIN or (self.held > EVENTS and len(self.again) > 1):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sentinel.model import Columns
 
-CACHED = 131_072  # different requests remembered; product pages are many, and come again
+CACHED = 32_768  # different requests remembered; product pages are many, and come again
 ANY_METHOD = ""
 SIGN = 3  # letters by which a part of a path is known
 _PARTS = re.compile(rb"[/.]")

@@ -152,3 +152,12 @@ def test_events_in_windows_are_bounded(monkeypatch):
         assert sum(len(window.times) for window in correlator.groups[0].again.values()) <= 200
     assert correlator.groups[0].held <= 200
     assert correlator.evicted
+
+
+def test_groups_that_are_over_are_let_go():
+    correlator = Correlator([correlation(Kind.EVENT_COUNT, 3)])
+    for hour in range(20):
+        second = hour * 3600 * 10**9
+        run(correlator, [(0, b"%d" % (hour * 10 + n // 2), second + n, b"") for n in range(20)])
+        assert correlator.sizes() <= 20
+    assert not correlator.evicted
