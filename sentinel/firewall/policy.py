@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from sentinel.firewall.services import Rate, Service
 
-INTERFACE = re.compile(r"(?=.{1,15}$)[^\s/\"\\*$]+\*?")  # IFNAMSIZ - 1; nft takes a * at the end only
+INTERFACE = re.compile(r"[^\s/\"\\*$]+\*?")  # nft takes a * at the end only
+INTERFACE_BYTES = 15  # IFNAMSIZ - 1
 LONGEST_REASON = 100  # bytes: nft comments hold 128; the rule's name goes in front
 LONGEST_LOG = 64
 
@@ -240,7 +241,7 @@ class _Reader:
     def _interfaces(self, words: list[str] | None, *place: int | str) -> tuple[str, ...]:
         names = [name for word in words or [] for name in self.entries.interfaces.get(word, [word])]
         for name in names:
-            if not INTERFACE.fullmatch(name):
+            if not INTERFACE.fullmatch(name) or len(name.encode()) > INTERFACE_BYTES:
                 self.problem(f"{name!r} is not an interface name (a * may end it)", *place)
         return tuple(dict.fromkeys(names))
 

@@ -113,6 +113,7 @@ def test_any_text_is_a_policy_or_located_problems(text):
         ("log: ''", "an empty text"),
         ("interface: '*'", "not an interface name"),
         ("interface: 'e*h'", "not an interface name"),
+        ("interface: '000000000000éé'", "not an interface name"),
         ("rate: 5/day burst 2147483647", "longer than the kernel can count"),
     ],
 )
