@@ -39,6 +39,9 @@ class Everything:
     def rows(self, headers):
         return headers.tcp_flags >= 0
 
+    def lone(self, headers):
+        return headers.tcp_flags < 0
+
     def stream(self, ends, to_server, data, *, packets, whole, apps, notes):
         return -1
 
