@@ -65,6 +65,8 @@ def fields(message: bytes, *, request: bool) -> dict[str, bytes] | None:
             found["http.request_body"] = body
     else:
         found["http.protocol"], found["http.stat_code"] = first[0], first[1]
+        if body:
+            found["http.response_body"] = body
     names, normal = [], []
     for line in lines[1:]:
         name, _, value = line.partition(b":")

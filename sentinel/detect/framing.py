@@ -69,5 +69,19 @@ def _is_odd(head: bytes) -> bool:
     )
 
 
+def targets(target: bytes) -> list[bytes] | None:
+    """Forms that a request target of a framed message may have in http.uri; None: only the parser can tell.
+
+    How much of the query is decoded depends on the personality, so both are given.
+    """
+    if b"%" not in target:
+        return [target]
+    path, mark, query = target.partition(b"?")
+    decoded, plain = unescaped(path), unescaped(query)
+    if _ODD_TARGET.search(decoded):
+        return None
+    return list(dict.fromkeys((target, decoded + mark + query, decoded + mark + plain)))
+
+
 def unescaped(data: bytes) -> bytes:
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data)

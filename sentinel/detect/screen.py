@@ -23,6 +23,7 @@ from sentinel.detect.prefilter import Pattern, Prefilter
 from sentinel.detect.rule import ByteExtract, ByteJump, ByteMath, ByteTest, Content, IsDataAt, Pcre
 from sentinel.detect.screen_bits import Bits
 from sentinel.detect.screen_rows import RowScreen
+from sentinel.detect.standing import Standing, judged
 from sentinel.detect.templates import REACH, template
 from sentinel.detect.verify import holds
 from sentinel.detect.view import View
@@ -86,13 +87,16 @@ class Screen:
         self.decoder_events = any(not name.startswith(("applayer.", "stream.")) for name in groups.events)
         packet_rules = {*groups.packet, *groups.ip_only, *groups.header_only}
         packet_rules.update(n for numbers in groups.events.values() for n in numbers)
-        judged = [rule for n, rule in enumerate(rules) if n not in packet_rules]
+        looking = [rule for n, rule in enumerate(rules) if n not in packet_rules]
+        self._standing: tuple[list[Rule], list[Rule]] = ([], [])
         self._scans = {
-            (proto, direction): _Scan(direction, self._anchored(judged, proto, direction), self._bits, cache)
+            (proto, direction): _Scan(direction, self._anchored(looking, proto, direction), self._bits, cache)
             for proto in (TCP, UDP)
             for direction in (0, 1)
         }
-        if any("ftp-data" in rule.applications for rule in judged):
+        for direction, standing in enumerate(self._standing):
+            self._scans[TCP, direction].standing = Standing(standing, direction, cache)
+        if any("ftp-data" in rule.applications for rule in looking):
             self._always.add("ftp")  # says which other flows are file transfers
         if "tls" in self._always:
             self._always |= UPGRADING
@@ -118,6 +122,8 @@ class Screen:
                 yield shape.expression, _Anchored(rule, found)
             elif found:
                 yield literal(found[0]), _Anchored(rule, found)
+            elif proto == TCP and judged(rule, direction):
+                self._standing[direction].append(rule)
             else:
                 self._always |= rule.applications or {ANY}
 
@@ -177,6 +183,7 @@ class _Scan:
         for anchor, rule in entries:
             grouped.setdefault(anchor, []).append(rule)
         self._direction, self._bits = direction, bits
+        self.standing = Standing((), direction)  # asked of every HTTP message
         self._rules = list(grouped.values())
         self._doubts = Doubts()
         self._suspects: dict[tuple[int, ...], int] = {}
@@ -187,7 +194,7 @@ class _Scan:
     def finds_http(self, data: bytes, messages: list[tuple[int, int]], ends: Ends, notes: Notes) -> bool:
         """May a rule match one of these framed messages, by its pieces and by the fields they stand in?"""
         hits = self._prefilter.scan(data)[0]
-        if not hits or not messages:
+        if not (hits or self.standing) or not messages:
             return False
         lower = data.lower()
         known = self._known(ends)
@@ -204,7 +211,7 @@ class _Scan:
             for each in self._rules[hit]
             if fitting(each.rule) and all(piece in lower for piece in each.pieces)
         }
-        if not wanted:
+        if not (wanted or self.standing):
             return False
         suspects = tuple(each.rule for each in wanted.values())
         identity = self._identity(tuple(wanted))
@@ -214,6 +221,10 @@ class _Scan:
             if found is None:
                 return True
             values.append(found)
+        for found in values if self.standing else ():
+            for rule in self.standing.possible(found):
+                if fitting(rule) and self._bits.candidate(rule, notes):
+                    return True
         for place, rule in self._doubts.possible(suspects, identity, self._direction, values):
             low, high = messages[place]
             there = all(lower.find(piece, low, high) >= 0 for piece in wanted[id(rule)].pieces)

@@ -32,8 +32,17 @@ alert http any any -> any any (http.uri; content:"a b"; sid:7;)
 alert tcp any any -> any any (content:"raw-bytes"; sid:8;)
 alert tcp any any -> any 4444 (flags:S; sid:9;)
 alert http any any -> any any (http.uri; pcre:"/id=\\d{5}/"; content:"id="; sid:10;)
+alert http any any -> any any (http.uri; pcre:"/^\\/(?:admin|ev.l$)|[?&]q=a b$/i"; sid:11;)
+alert http any any -> any any (http.uri; pcre:"/(?<!list)\\?page=\\d$/"; sid:12;)
+alert http any any -> any any (http.uri.raw; pcre:"/%2[0f]/i"; sid:13;)
+alert http any any -> any any (http.user_agent; pcre:"/^curl\\/\\d+$/"; http.uri; pcre:"/id/"; sid:14;)
+alert http any any -> any any (http.request_body; pcre:"/^user=\\w/"; sid:15;)
+alert http any any -> any any (http.response_body; pcre:"/stack\\s+trace|^fin$/i"; sid:16;)
 """
-URIS = ["/", "/evil", "/e%76il", "//evil", "/a%20b", "/?id=12345", "/?id=1", "/x/../evil", "/list?page=3"]
+URIS = [
+    *("/", "/evil", "/e%76il", "//evil", "/a%20b", "/?id=12345", "/?id=1", "/x/../evil", "/list?page=3"),
+    *("/lost?page=3", "/%61dmin", "/x%2f%2fevil", "/x?q=a%20b", "/x?q=a+b", "/a/%2e%2e/admin", "/evil?x=%zz"),
+]
 EXTRA = ["", "X-Bad: 1\r\n", "X-Bad:1\r\n", "X-Other: y\r\n", "Cookie: a=b\r\n"]
 ANSWERS = [("200 OK", b"fine"), ("500 Oops", b"Stack Trace"), ("200 OK", b"raw-bytes"), ("204 Nothing", b"")]
 exchanges = st.lists(
