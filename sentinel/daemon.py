@@ -153,8 +153,10 @@ class Lifecycle:
             log.error("no progress", extra={"component": self.name, "seconds": round(silent)})
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        if number != signal.SIGHUP and self.stop.is_set():
-            os._exit(128 + number)  # the second request to stop is meant
+        if number == signal.SIGINT and self.stop.is_set():
+            os._exit(
+                128 + number
+            )  # somebody presses Ctrl-C again. SIGTERM does come twice: from systemd and our parent
         if number != signal.SIGHUP:
             self.stop.set()
         self._signals.put(number)

@@ -86,7 +86,7 @@ class Family:
         running = [child for child in self.children if child.process]
         for child in running:
             assert child.process is not None
-            child.process.terminate()
+            child.process.terminate()  # all of them first: they drain side by side
         deadline = time.monotonic() + DRAIN_SECONDS
         for child in running:
             assert child.process is not None

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+
+import pytest
 
 from sentinel.state import State
 
@@ -62,6 +65,57 @@ def test_a_component_that_hangs_is_not_reported_as_alive(tmp_path):
         process.kill()
         process.wait(10)
         process.stderr.close()
+
+
+DRAINING = """
+import sys, time
+from pathlib import Path
+from sentinel.daemon import Lifecycle
+from sentinel.state import State
+
+class Slow:
+    def run(self, stop):
+        stop.wait()
+        print("draining", flush=True)
+        sys.stdin.readline()
+        print("drained", flush=True)
+    def reload(self, config): ...
+    def status(self): return {}
+
+Lifecycle("slow", Slow(), Path("none.yml"), State(Path(sys.argv[1]))).run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 0), (signal.SIGINT, 128 + signal.SIGINT)],
+    ids=["systemd", "Ctrl-C"],
+)
+def test_a_drain_is_cut_short_by_a_second_interrupt_only(tmp_path, number, status):
+    """Systemd ends a whole control group, and a supervisor its children: both are heard while the first is obeyed."""
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(tmp_path / "notify"))
+    notify.settimeout(30)
+    with (
+        notify,
+        subprocess.Popen(
+            [sys.executable, "-c", DRAINING, str(tmp_path / "state")],
+            env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        while "READY=1" not in notify.recv(4096).decode():
+            pass
+        process.send_signal(number)
+        assert process.stdout.readline() == "draining\n"
+        process.send_signal(number)
+        if number == signal.SIGINT:
+            process.wait(30)
+        rest, _ = process.communicate("go on\n", timeout=30)
+        assert process.returncode == status
+        assert rest == ("drained\n" if status == 0 else "")
 
 
 def test_reload_serves_the_new_address(daemon, tmp_path, free_port):
