@@ -1,6 +1,7 @@
 """Side by side with stock restic on one tree, in one run: first backup, unchanged second one, restore, check.
 
-    python tests/bench/bench_backup.py [--files 100000] [--megabytes 2100] [--where] [--keep TREE] [--folder FOLDER]
+    python tests/bench/bench_backup.py [--files 100000] [--megabytes 2100] [--restic PROGRAM] [--only STEP ...]
+                                       [--where] [--keep TREE] [--folder FOLDER]
 
 Each step is a process of its own for both; wall time, CPU time and peak memory come from the kernel (wait4). The tree
 is read once before, so both work from the page cache; restic has its local cache, which its first backup fills (we have
@@ -18,11 +19,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 PASSWORD = "bench"
 GOALS = {"first backup": 1.0, "second backup": 2.0, "restore": 1.0, "check": 1.0, "check data": 1.0}
 TURNS = {"second backup": 5, "check": 5}
+PREPARING = ("init", "first backup")
 LARGEST_RSS_MB = 500
 SIZE_TOLERANCE = 0.05
 
@@ -94,7 +97,7 @@ def ours(step, repository, source, target, *flags):
     return [sys.executable, __file__, "--step", step, str(repository), str(source), str(target), *flags]
 
 
-def theirs(step, repository, source, target):
+def theirs(restic, step, repository, source, target):
     arguments = {
         "init": ["init"],
         "first backup": ["backup", source],
@@ -103,7 +106,7 @@ def theirs(step, repository, source, target):
         "check": ["check"],
         "check data": ["check", "--read-data"],
     }[step]
-    return ["restic", "-q", "-r", str(repository), *map(str, arguments)]
+    return [restic, "-q", "-r", str(repository), *map(str, arguments)]
 
 
 def run_step(step, repository, source, target, *, where=False):
@@ -167,34 +170,50 @@ def size_of(folder):
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
-def compare(folder, source, where):
+def compare(folder, source, options):
+    """Step -> program -> what its fastest turn took."""
     env = {**os.environ, "RESTIC_PASSWORD": PASSWORD, "RESTIC_CACHE_DIR": str(folder / "cache")}
     results = {}
-    print(subprocess.run(["restic", "version"], capture_output=True, text=True, check=True).stdout, end="")
+    print(
+        subprocess.run([options.restic, "version"], capture_output=True, text=True, check=True).stdout, end=""
+    )
+    wanted = options.only or list(GOALS)
     for step in ("init", *GOALS):
+        if step not in (*wanted, *PREPARING):
+            continue
         row = {}
-        for name, command in (("restic", theirs), ("sentinel", ours)) * TURNS.get(step, 1):
+        for name, command in (("restic", partial(theirs, options.restic)), ("sentinel", ours)) * (
+            TURNS.get(step, 1) if step in wanted else 1
+        ):
             target = folder / f"restored-{name}"
             os.sync()
             found = measure(command(step, folder / name, source, target), env)
             row[name] = min(found, row.get(name, found), key=lambda each: each["seconds"])
             if step == "restore":
                 shutil.rmtree(target)
-        if step in GOALS:
+        if step in wanted:
             results[step] = row
-            ratio = row["restic"]["seconds"] / row["sentinel"]["seconds"]
             print(
                 f"{step:14} restic {describe(row['restic'])}   sentinel {describe(row['sentinel'])}"
-                f"   ratio {ratio:.2f} (goal {GOALS[step]:g})",
+                f"   ratio {ratio(row):.2f} (goal {GOALS[step]:g}), CPU {ratio(row, 'cpu'):.2f}",
                 flush=True,
             )
-            if where:
-                if step == "first backup":
-                    subprocess.run(ours("init", folder / "again", "-", "-"), env=env, check=True)
-                place = folder / ("again" if step == "first backup" else "sentinel")
-                subprocess.run(ours(step, place, source, folder / "out", "--where"), env=env, check=True)
-                shutil.rmtree(folder / "out", ignore_errors=True)
+            if options.where:
+                where(step, folder, source, env)
     return results
+
+
+def where(step, folder, source, env):
+    """Our side once more, watched."""
+    if step == "first backup":
+        subprocess.run(ours("init", folder / "again", "-", "-"), env=env, check=True)
+    place = folder / ("again" if step == "first backup" else "sentinel")
+    subprocess.run(ours(step, place, source, folder / "out", "--where"), env=env, check=True)
+    shutil.rmtree(folder / "out", ignore_errors=True)
+
+
+def ratio(row, unit="seconds"):
+    return row["restic"][unit] / row["sentinel"][unit]
 
 
 def describe(row):
@@ -205,7 +224,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--megabytes", type=int, default=2100)
-    parser.add_argument("--where", action="store_true")
+    parser.add_argument("--restic", default="restic", help="which one to compare with")
+    parser.add_argument("--only", nargs="+", choices=GOALS, metavar="STEP", help=", ".join(GOALS))
+    parser.add_argument("--where", action="store_true", help="and say where our time goes")
     parser.add_argument("--keep", type=Path, help="make the tree here, or use the one that is here")
     parser.add_argument(
         "--folder", help="where to work; a file system in memory takes the disk's mood out of it"
@@ -241,17 +262,20 @@ def main():
             check=False,
             capture_output=True,
         )
-        results = compare(folder, source, options.where)
+        results = compare(folder, source, options)
         sizes = {name: size_of(folder / name) for name in ("restic", "sentinel")}
         rss = max(row["sentinel"]["rss_mb"] for row in results.values())
         print(
             f"repository size: restic {sizes['restic'] / 1e6:.1f} MB, sentinel {sizes['sentinel'] / 1e6:.1f} MB"
         )
         print(f"largest memory: {rss:.0f} MB")
-        ratios = {
-            step: row["restic"]["seconds"] / row["sentinel"]["seconds"] for step, row in results.items()
-        }
-        print(json.dumps({"ratios": ratios, "size": sizes["sentinel"] / sizes["restic"], "rss_mb": rss}))
+        ratios = {step: ratio(row) for step, row in results.items()}
+        cpu = {step: ratio(row, "cpu") for step, row in results.items()}
+        print(
+            json.dumps(
+                {"ratios": ratios, "cpu": cpu, "size": sizes["sentinel"] / sizes["restic"], "rss_mb": rss}
+            )
+        )
         slow = [step for step, ratio in ratios.items() if ratio < GOALS[step]]
         if slow or rss > LARGEST_RSS_MB or sizes["sentinel"] > sizes["restic"] * (1 + SIZE_TOLERANCE):
             raise SystemExit(f"short of the goal: {', '.join(slow) or 'size or memory'}")
