@@ -3,7 +3,8 @@
 Under an exclusive lock, so no backup runs meanwhile (theirs or restic's). Order (restic design.rst, "Read and Write
 Ordering"): new packs, index files that name them, a new index without the doomed packs, only then the old index files
 and last the packs: killed anywhere, every snapshot is whole and the next prune takes up the rest. What Object Lock still
-retains stays, and so do packs that a retained index file names; renewal.py sees to it that they are not retained for ever.
+retains stays, and so do packs that a retained index file names. Of a retained pack that is half waste or more, what is
+needed is copied into a new one, so that renewal.py, which extends what is needed, lets the old one lapse.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sentinel.backup.lock import HeldLock, locked
+from sentinel.backup.packuse import PackUse, survey
 from sentinel.backup.reach import Reachable, find_reachable
 from sentinel.backup.repo import index as index_file
 from sentinel.backup.repo.pack import TARGET_BYTES, BlobType, Entry
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 SMALL_PACK_BYTES = TARGET_BYTES // 4
 SMALL_PACKS_TOLERATED = 8  # of one type; more are joined, since every pack is a request
 INDEX_FILES_TOLERATED = 20
+MOST_USED_SHARE_COPIED = (
+    0.5  # the copy of a retained pack then costs no more room than the pack will give back
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +52,22 @@ class PruneReport:
     packs_before: int
     packs_removed: int
     packs_repacked: int
+    packs_copied: int
     packs_retained: int
     bytes_before: int
     bytes_freed: int
+    bytes_copied: int
     bytes_unused_left: int
     dry_run: bool
 
 
 @dataclass(slots=True)
-class _Pack:
-    id: bytes
-    size: int
-    used: list[Entry] = field(default_factory=list)
-    used_bytes: int = 0
-    unused_bytes: int = 0
-    kinds: set[BlobType] = field(default_factory=set)
-
-
-@dataclass(slots=True)
 class _Decision:
-    keep: list[_Pack] = field(default_factory=list)
-    repack: list[_Pack] = field(default_factory=list)
+    keep: list[PackUse] = field(default_factory=list)
+    repack: list[PackUse] = field(default_factory=list)
+    copy: list[PackUse] = field(
+        default_factory=list
+    )  # retained: their copies wait for the old packs to lapse
     remove: list[bytes] = field(default_factory=list)
     retained: set[bytes] = field(default_factory=set)
     retained_index: set[str] = field(default_factory=set)
@@ -94,46 +94,35 @@ def prune(
             added = _execute(repository, decision, doomed, lock)
             repository.store.sweep()
             repository.forget_index()
-    freed = sum(sizes[pack] for pack in doomed)
-    kept_anew = added or sum(pack.used_bytes for pack in decision.repack)
+    copied = sum(pack.used_bytes for pack in decision.copy)
+    rewritten = added - copied if added else sum(pack.used_bytes for pack in decision.repack)
     return PruneReport(
         snapshots=len(snapshots),
         packs_before=len(sizes),
         packs_removed=len(decision.remove),
         packs_repacked=len(decision.repack),
+        packs_copied=len(decision.copy),
         packs_retained=len(decision.retained),
         bytes_before=sum(sizes.values()),
-        bytes_freed=freed - kept_anew,
+        bytes_freed=sum(sizes[pack] for pack in doomed) - rewritten,
+        bytes_copied=copied,
         bytes_unused_left=sum(pack.unused_bytes for pack in decision.keep),
         dry_run=options.dry_run,
     )
 
 
-def _survey(repository: Repository, reached: Reachable, sizes: dict[bytes, int]) -> list[_Pack]:
-    """What each pack of the index holds that is needed; of a blob stored twice only the first copy counts."""
-    missing = {BlobType.TREE: set(reached.trees), BlobType.DATA: set(reached.data)}
-    packs = []
-    for pack_id in repository.index.packs():
-        if pack_id not in sizes:
-            continue  # its blobs, if anybody needs them, must be found in another pack below
-        pack = _Pack(pack_id, sizes[pack_id])
-        for entry in repository.index.entries(pack_id):
-            pack.kinds.add(entry.type)
-            if entry.id in missing[entry.type]:
-                missing[entry.type].discard(entry.id)
-                pack.used.append(entry)
-                pack.used_bytes += entry.length
-            else:
-                pack.unused_bytes += entry.length
-        packs.append(pack)
-    lost = len(missing[BlobType.TREE]) + len(missing[BlobType.DATA])
+def _survey(repository: Repository, reached: Reachable, sizes: dict[bytes, int]) -> list[PackUse]:
+    """Packs that the index names and that exist; RepositoryError when a needed blob is in none of them."""
+    packs = survey(repository.index, reached, [pack for pack in repository.index.packs() if pack in sizes])
+    lost = len(reached.trees) + len(reached.data) - sum(len(pack.used) for pack in packs)
     if lost:
         raise RepositoryError(f"{repository.store.location}: not pruned: {lost} needed blobs are in no pack")
     return packs
 
 
-def _decide(packs: list[_Pack], sizes: dict[bytes, int], options: PruneOptions) -> _Decision:
-    decision = _Decision(remove=[pack for pack in sizes if pack not in {each.id for each in packs}])
+def _decide(packs: list[PackUse], sizes: dict[bytes, int], options: PruneOptions) -> _Decision:
+    known = {pack.id for pack in packs}
+    decision = _Decision(remove=[pack for pack in sizes if pack not in known])
     partly = []
     for pack in packs:
         if not pack.used:
@@ -147,7 +136,7 @@ def _decide(packs: list[_Pack], sizes: dict[bytes, int], options: PruneOptions) 
     unused = sum(pack.unused_bytes for pack in partly)
     budget = options.max_repack_bytes or float("inf")
     # Trees first (they are read most), then where the most is gained for the least rewriting.
-    partly.sort(key=lambda pack: (BlobType.TREE not in pack.kinds, pack.used_bytes / pack.size))
+    partly.sort(key=lambda pack: (BlobType.TREE not in pack.kinds, pack.used_share))
     for pack in partly:
         if unused > allowed and pack.used_bytes <= budget:
             decision.repack.append(pack)
@@ -155,13 +144,13 @@ def _decide(packs: list[_Pack], sizes: dict[bytes, int], options: PruneOptions) 
             budget -= pack.used_bytes
         else:
             decision.keep.append(pack)
-    _join_small(decision, budget)
+    _join_small(decision, sizes, budget)
     return decision
 
 
-def _join_small(decision: _Decision, budget: float) -> None:
+def _join_small(decision: _Decision, sizes: dict[bytes, int], budget: float) -> None:
     for kind in BlobType:
-        small = [pack for pack in decision.keep if pack.size < SMALL_PACK_BYTES and pack.kinds == {kind}]
+        small = [pack for pack in decision.keep if sizes[pack.id] < SMALL_PACK_BYTES and pack.kinds == {kind}]
         if len(small) <= SMALL_PACKS_TOLERATED:
             continue
         for pack in small:
@@ -172,7 +161,7 @@ def _join_small(decision: _Decision, budget: float) -> None:
 
 
 def _spare_retained(repository: Repository, decision: _Decision) -> None:
-    """Rewriting a pack that cannot go would only cost room."""
+    """A pack that cannot go yet is rewritten only where that is worth the room both take until it can."""
     store = repository.store
     doomed = {pack.id for pack in decision.repack}.union(decision.remove)
     with ThreadPoolExecutor(store.connections, thread_name_prefix="retained") as pool:
@@ -186,7 +175,10 @@ def _spare_retained(repository: Repository, decision: _Decision) -> None:
         others = sorted(doomed - decision.retained)
         packs = pool.map(lambda pack: store.is_retained(Kind.DATA, pack.hex()), others)
         decision.retained |= {pack for pack, kept in zip(others, packs, strict=True) if kept}
-    decision.keep += [pack for pack in decision.repack if pack.id in decision.retained]
+    for pack in decision.repack:
+        if pack.id in decision.retained:
+            worth = pack.used_share <= MOST_USED_SHARE_COPIED
+            (decision.copy if worth else decision.keep).append(pack)
     decision.repack = [pack for pack in decision.repack if pack.id not in decision.retained]
     decision.remove = [pack for pack in decision.remove if pack not in decision.retained]
 
@@ -197,13 +189,18 @@ def _spare_retained(repository: Repository, decision: _Decision) -> None:
 def _execute(repository: Repository, decision: _Decision, doomed: list[bytes], lock: HeldLock) -> int:
     """Bytes written anew."""
     old_index = [name for name, _ in repository.store.list(Kind.INDEX) if name not in decision.retained_index]
-    if not doomed and len(old_index) <= INDEX_FILES_TOLERATED and _index_is_true(repository, decision):
+    rewritten = decision.repack + decision.copy
+    if (
+        not (doomed or rewritten)
+        and len(old_index) <= INDEX_FILES_TOLERATED
+        and _index_is_true(repository, decision)
+    ):
         return 0
     added = {}
     written = 0
-    if decision.repack:
+    if rewritten:
         before = set(repository.index.packs())
-        written = _repack(repository, decision.repack)
+        written = _repack(repository, rewritten)
         added = {
             pack: list(repository.index.entries(pack))
             for pack in repository.index.packs()
@@ -222,7 +219,7 @@ def _index_is_true(repository: Repository, decision: _Decision) -> bool:
     return all(pack in kept for pack in repository.index.packs())
 
 
-def _repack(repository: Repository, packs: list[_Pack]) -> int:
+def _repack(repository: Repository, packs: list[PackUse]) -> int:
     """Needed blobs into new packs, as they are, each verified on the way."""
     with BlobWriter(repository) as writer:
         for pack in packs:
@@ -249,8 +246,13 @@ def _rewrite_index(
         repository.save_file(Kind.INDEX, index_file.encode(portion)) for portion in index_file.split(packs)
     }
     newer = {name for name, _ in repository.store.list(Kind.INDEX)} - written - decision.retained_index
-    # Those the repack wrote are contained in the new ones; so are all older ones.
-    _remove(repository, Kind.INDEX, newer | set(old))
+    # Those the repack wrote are contained in the new ones; so are all older ones. Under Object Lock they may lapse.
+    doomed = newer | set(old)
+    _remove(
+        repository,
+        Kind.INDEX,
+        (name for name in doomed if not repository.store.is_retained(Kind.INDEX, name)),
+    )
 
 
 def _remove(repository: Repository, kind: Kind, names: Iterable[str]) -> None:

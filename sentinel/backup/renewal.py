@@ -1,8 +1,9 @@
 """Object Lock's retention, extended for all that is still needed; the rest lapses, and then forget and prune may remove it.
 
 In: an open repository, days, ids of snapshots that nobody wants any more. Out: how many files were extended. Invariants:
-everything a wanted snapshot needs is extended, keys and config too; in a damaged repository every file is. An index
-file that names packs of no use would keep them for ever, so what it says of the others is written once more first.
+everything a wanted snapshot needs is extended, keys and config too (of a blob in several packs one copy, as packuse.py
+counts); in a damaged repository every file is. An index file that names packs of no use would keep them for ever, so
+what it says of the others is written once more first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sentinel.backup.lock import locked
-from sentinel.backup.reach import Reachable, find_reachable
+from sentinel.backup.packuse import survey
+from sentinel.backup.reach import find_reachable
 from sentinel.backup.repo import index as index_file
 from sentinel.backup.repo.snapshots import list_snapshots
 from sentinel.backup.store.store import Kind
@@ -47,7 +49,8 @@ def renew(
         snapshots = [snapshot for snapshot in list_snapshots(repository) if snapshot.id not in unwanted]
         repository.reload_index()
         reached = find_reachable(repository, {snapshot.tree for snapshot in snapshots})
-        packs = {pack for pack in repository.index.packs() if _is_needed(repository, pack, reached)}
+        uses = survey(repository.index, reached, repository.index.packs())
+        packs = {use.id for use in uses if use.used or reached.problems}
         files = [(kind, name) for kind in ALWAYS for name, _ in store.list(kind)]
         files += [(Kind.SNAPSHOT, snapshot.id) for snapshot in snapshots]
         files += [(Kind.INDEX, name) for name in _index_files(repository, packs)]
@@ -58,21 +61,15 @@ def renew(
         raise RepositoryError(
             f"{store.location}: all files were retained, but it is damaged: {reached.problems[0]}"
         )
-    return RenewReport(len(files), renewed, len(list(repository.index.packs())) - len(packs))
-
-
-def _is_needed(repository: Repository, pack: bytes, reached: Reachable) -> bool:
-    return bool(reached.problems) or any(
-        entry.id in reached.of(entry.type) for entry in repository.index.entries(pack)
-    )
+    return RenewReport(len(files), renewed, len(uses) - len(packs))
 
 
 def _index_files(repository: Repository, packs: set[bytes]) -> Iterator[str]:
-    """Those that name nothing but these packs, and new ones for the packs that are left."""
+    """Those that name nothing but these packs, as few as are needed, and new ones for the packs that are left."""
     covered: set[bytes] = set()
-    for name, _ in repository.store.list(Kind.INDEX):
+    for name, _ in sorted(repository.store.list(Kind.INDEX), key=lambda file: -file[1]):
         named = index_file.decode(repository.load_file(Kind.INDEX, name))[0]
-        if packs.issuperset(named):
+        if packs.issuperset(named) and not covered.issuperset(named):
             covered.update(named)
             yield name
     rest: dict[bytes, list[Entry]] = {pack: list(repository.index.entries(pack)) for pack in packs - covered}

@@ -88,8 +88,13 @@ def prune(
     if as_json:
         print_json(asdict(report))
     else:
-        retained = f"; {report.packs_retained} packs are still retained" if report.packs_retained else ""
-        typer.echo(f"{'would free' if dry_run else 'freed'} {size(report.bytes_freed)}{retained}")
+        said = f"{'would free' if dry_run else 'freed'} {size(report.bytes_freed)}"
+        if report.packs_retained:
+            said += f"; {report.packs_retained} packs are still retained"
+        if report.packs_copied:
+            said += f", {size(report.bytes_copied)} of {report.packs_copied} of them "
+            said += "would be copied" if dry_run else "copied, so that they need not be renewed"
+        typer.echo(said)
 
 
 def renew(repository: str = REPOSITORY, config: Path = CONFIG, as_json: bool = AS_JSON) -> None:

@@ -184,6 +184,41 @@ def test_retention_is_renewed_for_what_is_needed_and_lapses_for_the_rest(
     assert contents(tmp_path / f"out{source}") == contents(source)
 
 
+def test_what_is_needed_moves_out_of_a_retained_pack_that_is_mostly_waste(
+    source, s3_place, s3_server, restic, s3_environment, tmp_path
+):
+    """Else one small file would have a whole pack renewed for ever."""
+    address, options = s3_place(object_lock_days=2, object_lock_mode="GOVERNANCE")
+    repository = Repository.create(open_store(address, options), PASSWORD, cost=WEAK)
+    old = backup(repository, paths=[source]).snapshot
+    kept = source / "d1/f1"
+    for path in (*source.rglob("f*"), source / "large"):
+        if path != kept:
+            path.write_bytes(os.urandom(100))
+    new = backup(repository, paths=[source]).snapshot
+    with contextlib.closing(s3_server.client()) as client:
+        bucket, prefix = place_of(address)
+        lapse(client, bucket, f"{prefix}/snapshots/{old.id}", more_than_days=20)
+    assert forget(repository, [old.id]) == 1
+    planned = prune(repository, PruneOptions(dry_run=True))
+    done = prune(repository)
+    assert planned.packs_copied == done.packs_copied > 0
+    assert planned.bytes_copied == done.bytes_copied < 100_000
+    assert done.bytes_freed == planned.bytes_freed == 0
+    assert prune(repository).packs_copied == 0  # once is enough
+    fresh = Repository.open(open_store(address, options), PASSWORD)
+    assert renew(fresh, 30).lapsing >= done.packs_copied
+    with contextlib.closing(s3_server.client()) as client:
+        lapse(client, bucket, prefix, more_than_days=20)
+    last = prune(fresh)
+    assert last.packs_removed >= done.packs_copied
+    assert last.bytes_freed > 20_000_000
+    restic("check", "--read-data", repository=address, env=s3_environment)
+    fresh = Repository.open(open_store(address, options), PASSWORD)
+    restore(fresh, find_snapshot(fresh, new.id), tmp_path / "out").require_complete()
+    assert contents(tmp_path / f"out{source}") == contents(source)
+
+
 def test_pruning_what_is_retained_changes_nothing(source, s3_place):
     address, options = s3_place(object_lock_days=2)
     repository = Repository.create(open_store(address, options), PASSWORD, cost=WEAK)
