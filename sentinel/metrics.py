@@ -1,25 +1,26 @@
 """Every metric Sentinel exports, declared on this one page; the only importer of prometheus_client.
 
-A declaration is inert: prometheus_client is loaded when the first value is set, so that `sentinel --help` and
-`sentinel replay` do not pay for it. Components are processes of their own; they share a directory of mapped files
-(PROMETHEUS_MULTIPROC_DIR, set by `use_directory` before the first value) and one component serves them all.
+A declaration is inert. Components are processes of their own; they share a directory of mapped files (set by
+`use_directory` before the first value) and one component serves them all: only that one loads prometheus_client.
 Names follow Prometheus' rules: unit suffix, `_total` for counters, bounded labels, no address or user as a label.
 """
 
 from __future__ import annotations
 
-import os
-import ssl
-import sys
+import bisect
+import time
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sentinel.errors import SentinelError
+from sentinel.metricfile import Series, Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)  # seconds
+_values = Values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,23 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
 
+    def series(self, kind: str, given: dict[str, str], *, suffix: str = "", le: str = "") -> Series:
+        if len(given) != len(self.labels):
+            raise ValueError(f"{self.name} has labels {self.labels}, not {tuple(given)}")
+        labels = tuple((name, str(given[name])) for name in self.labels)
+        family = self.name.removesuffix("_total") if kind == "counter" else self.name
+        return Series(kind, family, self.name + suffix, (*labels, ("le", le)) if le else labels, self.help)
+
 
 class Counter(Metric):
     """Only ever grows; values of ended processes stay in the sum."""
 
     def inc(self, amount: float = 1, **labels: str) -> None:
-        _child(self, **labels).inc(amount)
+        _values.add(self.series("counter", labels), amount)
 
     def begin(self, **labels: str) -> None:
         """Export a zero, so that `rate` and `increase` see the first event, and a panel without events is not empty."""
-        _child(self, **labels).inc(0)
+        _values.add(self.series("counter", labels), 0)
 
 
 class Gauge(Metric):
@@ -46,7 +54,7 @@ class Gauge(Metric):
     mode: ClassVar[Literal["mostrecent", "sum"]] = "mostrecent"
 
     def set(self, value: float, **labels: str) -> None:
-        _child(self, **labels).set(value)
+        _values.put(self.series(f"gauge_{self.mode}", labels), value, time.time())
 
 
 class SharedGauge(Gauge):
@@ -57,7 +65,11 @@ class SharedGauge(Gauge):
 
 class Histogram(Metric):
     def observe(self, value: float, **labels: str) -> None:
-        _child(self, **labels).observe(value)
+        """All buckets are there from the first value on. Each counts its own; the reader sums them up."""
+        own = bisect.bisect_left(BUCKETS, value)
+        for number, bound in enumerate((*map(str, BUCKETS), "+Inf")):
+            _values.add(self.series("histogram", labels, suffix="_bucket", le=bound), number == own)
+        _values.add(self.series("histogram", labels, suffix="_sum"), value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +310,7 @@ def use_directory(directory: Path, process_name: str) -> None:
     where it stopped and the number of files stays bounded. Two live processes must not share a name.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    from prometheus_client import values
-
-    values.ValueClass = values.MultiProcessValue(lambda: process_name)  # type: ignore[no-untyped-call]
+    _values.share(directory, process_name)
 
 
 def begin_counters() -> None:
@@ -309,6 +318,11 @@ def begin_counters() -> None:
     for metric in globals().values():
         if isinstance(metric, Counter) and not metric.labels:
             metric.begin()
+
+
+def held() -> dict[Series, float]:
+    """What this process set, for tests and benches; the endpoint shows the sum over all processes."""
+    return _values.held()
 
 
 def forget_gauges(directory: Path, process_prefix: str) -> None:
@@ -376,8 +390,8 @@ class Server:
     def __init__(self, server: Any, thread: Any) -> None:
         handler = server.RequestHandlerClass
         server.RequestHandlerClass = type("PatientHandler", (handler,), {"timeout": CLIENT_SECONDS})
-        if isinstance(server.socket, ssl.SSLSocket):
-            server.socket.do_handshake_on_connect = False  # type: ignore[attr-defined]
+        if hasattr(server.socket, "do_handshake_on_connect"):  # a socket of ssl, which components do not load
+            server.socket.do_handshake_on_connect = False
         self.port = int(server.server_address[1])
         self._server, self._thread = server, thread
 
@@ -385,24 +399,3 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-def is_collected() -> bool:
-    """Somebody will read values: a component serves them, or they are shared. A single command need not load the library."""
-    return "PROMETHEUS_MULTIPROC_DIR" in os.environ or "prometheus_client" in sys.modules
-
-
-@cache
-def _metric(metric: Metric) -> Any:
-    import prometheus_client
-
-    if isinstance(metric, Counter):
-        return prometheus_client.Counter(metric.name, metric.help, metric.labels)
-    if isinstance(metric, Gauge):
-        return prometheus_client.Gauge(metric.name, metric.help, metric.labels, multiprocess_mode=metric.mode)
-    return prometheus_client.Histogram(metric.name, metric.help, metric.labels)
-
-
-def _child(metric: Metric, **labels: str) -> Any:
-    family = _metric(metric)
-    return family.labels(**labels) if metric.labels else family

@@ -234,7 +234,4 @@ def _fill_cache(text: str) -> None:
 
 
 if __name__ == "__main__":
-    import os
-
-    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the figures are those of the process that asked
     _fill_cache(sys.stdin.read())

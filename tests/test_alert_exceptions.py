@@ -100,9 +100,9 @@ def test_an_ended_exception_is_reported_once(caplog):
         "exception has ended and hides nothing: rule 9 (CHG-7)"
     ]
     figures = {
-        sample.labels["state"]: sample.value
-        for family in metrics._metric(metrics.alert_exceptions).collect()
-        for sample in family.samples
+        dict(series.labels)["state"]: value
+        for series, value in metrics.held().items()
+        if series.name == metrics.alert_exceptions.name
     }
     assert figures == {"active": 1, "ended": 1}
 

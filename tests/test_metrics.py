@@ -48,3 +48,35 @@ def test_names(metric):
 def test_names_are_unique():
     names = [metric.name for metric in DECLARED]
     assert len(names) == len(set(names))
+
+
+def test_a_histogram_is_served_as_prometheus_expects(tmp_path):
+    observe = "; ".join(f"metrics.firewall_repair_seconds.observe({value})" for value in (0.01, 0.02, 60))
+    child(tmp_path, "firewall", observe)
+    server = metrics.serve(tmp_path, "127.0.0.1", 0)
+    try:
+        lines = scrape(server.port).splitlines()
+    finally:
+        server.close()
+    found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("sentinel_firewall_repair"))
+    name = "sentinel_firewall_repair_seconds"
+    assert [found[f'{name}_bucket{{le="{le}"}}'] for le in ("0.005", "0.01", "0.025", "10.0", "+Inf")] == [
+        "0.0",
+        "1.0",
+        "2.0",
+        "2.0",
+        "3.0",
+    ]
+    assert (found[f"{name}_count"], found[f"{name}_sum"]) == ("3.0", "60.03")
+
+
+def test_wrong_labels_are_refused():
+    with pytest.raises(ValueError, match="has labels"):
+        metrics.component_restarts.inc()
+    with pytest.raises(KeyError):
+        metrics.component_restarts.inc(unit="logs")
+
+
+def test_only_who_serves_loads_the_library(tmp_path):
+    check = "metrics.component_up.set(1, component='logs'); import sys; sys.exit('prometheus_client' in sys.modules or 'ssl' in sys.modules)"
+    child(tmp_path, "logs", check)

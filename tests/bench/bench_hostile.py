@@ -262,16 +262,12 @@ def one(name, rules, given):
         worst, total = max(worst, spent), total + spent
     alerts += sum(len(engine.inspect(packet)) for packet in parser.finish())
     parser.export()
-    from prometheus_client import REGISTRY
-
     counted = {
-        sample.name.removeprefix("sentinel_").removesuffix("_total"): int(sample.value)
-        for family in REGISTRY.collect()
-        for sample in family.samples
-        if sample.name.endswith("_total") and sample.value
-        and any(word in sample.name for word in ("evicted", "eviction", "refused", "lost", "gaps", "timeouts", "errors"))
+        series.family.removeprefix("sentinel_"): int(value)
+        for series, value in metrics.held().items()
+        if series.kind == "counter" and value
+        and any(word in series.name for word in ("evicted", "eviction", "refused", "lost", "gaps", "timeouts", "errors"))
     }  # fmt: skip
-    assert metrics.is_collected()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"packets": packets, "alerts": alerts, "longest": longest, "worst": worst, "total": total, "loaded": loaded // 1024, "peak": peak // 1024, "counted": counted}))  # fmt: skip
 

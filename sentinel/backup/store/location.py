@@ -68,8 +68,7 @@ def open_store(address: str, options: StoreOptions | None = None) -> Store:
 
 
 def _count_retry(operation: str) -> None:
-    if metrics.is_collected():
-        metrics.backup_store_retries.inc(operation=operation)
+    metrics.backup_store_retries.inc(operation=operation)
 
 
 def _open_place(address: str, options: StoreOptions) -> Store:

@@ -79,11 +79,10 @@ class MeterStore:
             raise
         finally:
             self._count(operation, kind, 1)
-            if metrics.is_collected():
-                metrics.backup_store_requests.inc(operation=operation, result=result)
+            metrics.backup_store_requests.inc(operation=operation, result=result)
 
     def _count(self, what: str, kind: Kind, amount: int) -> None:
         with self._lock:
             self.counts[what, kind.value] += amount
-        if what in DIRECTIONS and metrics.is_collected():
+        if what in DIRECTIONS:
             metrics.backup_store_bytes.inc(amount, direction=what)

@@ -97,9 +97,18 @@ def test_no_limit_never_sleeps():
     Bucket(0, sleep=lambda seconds: pytest.fail("slept")).spend(10**12)
 
 
-def test_the_meter_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(metrics, "is_collected", lambda: True)
+def requests(operation, result):
+    return sum(
+        value
+        for series, value in metrics.held().items()
+        if series.name == metrics.backup_store_requests.name
+        and series.labels == (("operation", operation), ("result", result))
+    )
+
+
+def test_the_meter_counts(tmp_path):
     store = MeterStore(LocalStore(tmp_path))
+    saved, missing = requests("save", "ok"), requests("size", "missing")
     store.save(Kind.DATA, NAME, b"12345")
     store.load(Kind.DATA, NAME, 1, 3)
     with pytest.raises(FileNotFoundError):
@@ -107,6 +116,7 @@ def test_the_meter_counts(monkeypatch, tmp_path):
     assert store.counts["sent", "data"] == 5
     assert store.counts["received", "data"] == 3
     assert store.counts["size", "keys"] == 1
+    assert (requests("save", "ok"), requests("size", "missing")) == (saved + 1, missing + 1)
 
 
 def test_files_are_private_and_read_only(tmp_path):
