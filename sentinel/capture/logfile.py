@@ -1,6 +1,7 @@
 """A whole log file -> batches of lines: plain, gzip, bzip2, xz or zstd, in UTF-8, UTF-16 or any 8-bit encoding.
 
 In: a path. Out: Batches whose rows are lines with their line ends, numbered from 1; the last line may lack its end.
+NumPy is loaded with the first line: who waits for alerts that do not come (respond, webhook) holds no array library.
 Lines longer than LONGEST_LINE are cut there (the rest is dropped), so memory is bounded whatever the file holds.
 UTF-16 and UTF-32 with a byte order mark become UTF-8; a UTF-8 mark is dropped; other bytes are left as they are.
 """
@@ -13,8 +14,6 @@ import gzip
 import lzma
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import numpy as np
-
 from sentinel import metrics
 from sentinel.errors import SentinelError
 from sentinel.model import Batch
@@ -22,6 +21,8 @@ from sentinel.model import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import numpy as np
 
 CHUNK_BYTES = 1 << 20  # a batch: large enough that NumPy's cost per call vanishes, small enough for the cache
 REPLAY_BYTES = 2 << 20  # nobody waits for the first line of a whole file
@@ -73,6 +74,8 @@ class LineCutter:
         return self._batch(data, source) if data else None
 
     def _batch(self, data: bytes, source: str) -> Batch:
+        import numpy as np
+
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE[0]) + 1
         if not len(ends) or ends[-1] != len(data):
             ends = np.append(ends, len(data))
@@ -132,6 +135,8 @@ def _shorten(
     data: bytes, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> tuple[bytes, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Lines cut at LONGEST_LINE."""
+    import numpy as np
+
     rows = [
         data[a : min(b, a + LONGEST_LINE - 1)]
         for a, b in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)

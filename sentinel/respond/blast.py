@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sentinel.model import Batch
+from sentinel.model import Batch, Column
 from sentinel.protocol.logs.clock import SECOND
 
 if TYPE_CHECKING:
@@ -157,6 +155,5 @@ def _lines_with(path: Path, needles: Sequence[bytes]) -> Batch | None:
     if not starts:
         return None
     lines = [data[start : data.find(b"\n", start) + 1 or len(data)] for start in sorted(starts)]
-    offsets = np.zeros(len(lines) + 1, np.int64)
-    np.cumsum([len(line) for line in lines], out=offsets[1:])
-    return Batch(b"".join(lines), offsets, str(path))
+    column = Column.of(lines)
+    return Batch(column.data, column.offsets, str(path))

@@ -13,6 +13,7 @@ import ipaddress
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sentinel.config import Config, ResponseSettings
     from sentinel.ledger import Ledger
     from sentinel.model import Batch, Columns
+    from sentinel.protocol.derive.attach import Derivation
     from sentinel.respond.blast import BlastRadius, Seen
     from sentinel.respond.never import Resolver
     from sentinel.state import State
@@ -210,7 +212,18 @@ def build(
 
 
 def _attach(config: Config) -> Callable[[Columns], Columns]:
-    """Derived fields by the site's own shop vocabulary: what is an order differs from shop to shop."""
-    from sentinel.protocol.derive.attach import Derivation
+    """Derived fields by the site's own shop vocabulary: what is an order differs from shop to shop.
 
-    return Derivation.of(config.logs).attach if config.logs is not None else lambda columns: columns
+    Loaded when an address is first looked at, which on most hosts is never. The key of personal data is not needed.
+    """
+    if config.logs is None:
+        return lambda columns: columns
+    settings = config.logs.model_copy(update={"personal_data_key_file": None})
+
+    @cache
+    def derivation() -> Derivation:
+        from sentinel.protocol.derive.attach import Derivation
+
+        return Derivation.of(settings)
+
+    return lambda columns: derivation().attach(columns)
