@@ -2,4 +2,6 @@
 
 __version__ = "0.1.0"
 
-DAEMON = "--daemon"  # what `sentinel run` becomes: FILE LEVEL WORKER [COMPONENT...]; see sentinel.__main__
+# What `sentinel run` becomes; see sentinel.__main__.
+DAEMON = "--daemon"  # FILE LEVEL WORKER COMPONENT
+SUPERVISOR = "--supervisor"  # FILE LEVEL METRICS COMPONENT...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sentinel import DAEMON
+from sentinel import DAEMON, SUPERVISOR
 from sentinel.errors import SentinelError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -15,6 +15,8 @@ def main() -> None:
     try:
         if sys.argv[1:2] == [DAEMON]:
             _daemon(*sys.argv[2:])
+        elif sys.argv[1:2] == [SUPERVISOR]:
+            _supervisor(*sys.argv[2:])
         else:
             _command_line()
     except SentinelError as error:
@@ -41,13 +43,23 @@ def _command_line() -> None:
     command()(prog_name="sentinel")
 
 
-def _daemon(config: str, level: str, worker: str, *components: str) -> None:
+def _daemon(config: str, level: str, worker: str, component: str) -> None:
     from pathlib import Path
 
     from sentinel import daemon, logline
 
     logline.to_stderr(level)
-    daemon.run(list(components), Path(config), int(worker))
+    daemon.run(component, Path(config), int(worker))
+
+
+def _supervisor(config: str, level: str, metrics_directory: str, *components: str) -> None:
+    from pathlib import Path
+
+    from sentinel import logline, metrics, supervise
+
+    logline.to_stderr(level)
+    metrics.use_directory(Path(metrics_directory), "supervisor")
+    supervise.Supervisor(components, Path(config)).run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 The sections of the file and the settings models behind them are one table: the fields of `Config`. A section that
 is absent means that its component does not run. Everything wrong is reported at once as path:line.
+
+`python -m sentinel.config FILE` tells a supervisor, which keeps no configuration itself, whether the file loads.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import ipaddress
 import os
 import re
 import socket
+import sys
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,6 +24,7 @@ from sentinel.alert_exceptions import AlertException
 from sentinel.backup.settings import BackupSettings
 from sentinel.capture.settings import InterfaceSettings, LogFile
 from sentinel.detect.settings import DetectSettings
+from sentinel.errors import SentinelError
 from sentinel.firewall.settings import BanSettings, Duration, FirewallSettings
 from sentinel.protocol.derive.settings import DeriveSettings
 from sentinel.protocol.settings import ProtocolSettings
@@ -168,3 +172,10 @@ class Config(Settings):
 
 def load(path: Path = DEFAULT_PATH) -> Config:
     return yamlfile.load(path, Config)
+
+
+if __name__ == "__main__":
+    try:
+        load(Path(sys.argv[1]))
+    except SentinelError as wrong:
+        sys.exit(str(wrong))

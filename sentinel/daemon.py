@@ -1,7 +1,7 @@
 """config -> components -> start, reload, stop: the only wiring of the planes.
 
 Each component runs in a process of its own (`sentinel run NAME`, one systemd unit); `sentinel run` alone supervises
-one child for each section of the configuration.
+one such child for each section of the configuration.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sentinel.config import Config
 
 REPORT_SECONDS = 5.0  # how often a component says in state what it is doing
+TRIM_SECONDS = 60.0  # how often memory that a burst of work left behind goes back to the system
 M_ARENA_MAX = -8  # malloc.h; one thread works, and a heap for each of the others keeps what it once had
 DRAIN_SECONDS = 25.0  # below systemd's default stop time-out and the supervisor's
 
@@ -56,27 +57,17 @@ def select(names: list[str], config: Config) -> list[str]:
     return names or present
 
 
-def run(names: list[str], path: Path, worker: int = 0) -> None:
-    """Run one component here, or several under supervision. Returns after SIGTERM or SIGINT.
+def run(name: str, path: Path, worker: int = 0) -> None:
+    """Run one component in this process. Returns after SIGTERM or SIGINT.
 
     `worker` is the number of one of several processes of the network component, which starts them itself.
     """
     config = configuration.load(path)
-    chosen = select(names, config)
+    select([name], config)
     if worker:
         _run_here(f"network-{worker}", path, config, lambda context: Network(context, worker))
-        return
-    if len(names) == 1:
-        _run_here(names[0], path, config, BUILDERS[names[0]])
-        return
-    from sentinel.supervise import Supervisor
-
-    metrics.use_directory(config.state / "metrics", "supervisor")
-    Supervisor(chosen, path, lambda: _check(path)).run()
-
-
-def _check(path: Path) -> None:
-    configuration.load(path)
+    else:
+        _run_here(name, path, config, BUILDERS[name])
 
 
 class Lifecycle:
@@ -91,6 +82,7 @@ class Lifecycle:
         self.stop = Heartbeat()
         self.failure: BaseException | None = None
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._told_to_stop = False
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -127,6 +119,7 @@ class Lifecycle:
         patience = 2 * (notify.watchdog_seconds() or math.inf)
         interval = min(patience / 2, REPORT_SECONDS)
         next_report = time.monotonic() + interval
+        next_trim = time.monotonic() + TRIM_SECONDS
         while worker.is_alive():
             try:
                 number = self._signals.get(timeout=max(0.05, min(1.0, next_report - time.monotonic())))
@@ -139,7 +132,12 @@ class Lifecycle:
             if time.monotonic() >= next_report:
                 self._beat(patience)
                 next_report = time.monotonic() + interval
-        if self.failure is None:
+            if time.monotonic() >= next_trim:
+                _trim()
+                next_trim = time.monotonic() + TRIM_SECONDS
+        if (
+            self.failure is None and not self._told_to_stop
+        ):  # the work may end before its signal is taken here
             self.failure = SentinelError(f"{self.name}: ended by itself")
 
     def _beat(self, patience_seconds: float) -> None:
@@ -158,6 +156,7 @@ class Lifecycle:
                 128 + number
             )  # somebody presses Ctrl-C again. SIGTERM does come twice: from systemd and our parent
         if number != signal.SIGHUP:
+            self._told_to_stop = True
             self.stop.set()
         self._signals.put(number)
 
@@ -197,5 +196,9 @@ def _run_here(name: str, path: Path, config: Config, build: Callable[[Context], 
 def _settle() -> None:
     """What building left behind (compiling rules allocates several times what it keeps) goes back to the system."""
     gc.collect()
+    _trim()
+
+
+def _trim() -> None:
     with contextlib.suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

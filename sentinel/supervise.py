@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentinel import metrics, notify, process
+from sentinel.errors import ProgramError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 BACKOFF_SECONDS = (
     1,
@@ -35,6 +36,7 @@ BACKOFF_SECONDS = (
 HEALTHY_SECONDS = 60.0  # having run this long, a component starts again from the shortest pause
 WATCHDOG_SECONDS = 60.0  # a ready child that says nothing for so long is hanging
 DRAIN_SECONDS = 30.0
+CHECK_SECONDS = 60.0
 LISTEN_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 
@@ -156,10 +158,10 @@ class Family:
 
 
 class Supervisor:
-    """Runs until SIGTERM or SIGINT. `check` is called before a reload and raises if the new configuration is bad."""
+    """Runs until SIGTERM or SIGINT. Reads no configuration itself: a process of its own checks it before a reload."""
 
-    def __init__(self, names: Sequence[str], config: Path, check: Callable[[], None]) -> None:
-        self.check = check
+    def __init__(self, names: Sequence[str], config: Path) -> None:
+        self._config = config
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.family = Family({name: ["run", name, "--config", str(config)] for name in names})
         self._announced = False
@@ -197,13 +199,12 @@ class Supervisor:
         return True
 
     def _reload(self) -> None:
-        from sentinel.errors import SentinelError
-
+        check = [sys.executable, "-m", "sentinel.config", str(self._config)]
         try:
-            self.check()
-        except SentinelError as error:
+            process.run(check, timeout_seconds=CHECK_SECONDS)
+        except ProgramError as error:
             metrics.reloads.inc(component="supervisor", result="refused")
-            log.error("reload refused, everything keeps running as it was: %s", error)  # noqa: TRY400 - no traceback
+            log.error("reload refused, everything keeps running as it was: %s", error.stderr or error)  # noqa: TRY400
             return
         notify.reloading()
         self._announced = False

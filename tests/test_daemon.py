@@ -118,6 +118,31 @@ def test_a_drain_is_cut_short_by_a_second_interrupt_only(tmp_path, number, statu
         assert rest == ("drained\n" if status == 0 else "")
 
 
+PROMPT = """
+import os, signal, sys, threading
+from pathlib import Path
+from sentinel.daemon import Lifecycle
+from sentinel.state import State
+
+class Prompt:
+    def run(self, stop):
+        stop.wait()
+    def reload(self, config): ...
+    def status(self):  # asked by the thread that hears signals, while it is busy with something else
+        os.kill(os.getpid(), signal.SIGTERM)
+        [thread.join() for thread in threading.enumerate() if thread.name == "prompt"]
+        return {}
+
+Lifecycle("prompt", Prompt(), Path("none.yml"), State(Path(sys.argv[1]))).run()
+"""
+
+
+def test_work_that_ends_before_its_signal_is_taken_has_not_failed(tmp_path):
+    command = [sys.executable, "-c", PROMPT, str(tmp_path)]
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_reload_serves_the_new_address(daemon, tmp_path, free_port):
     running = daemon("metrics")
     running.hear("READY=1")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -63,3 +65,18 @@ def test_interrupt_drains(running):
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(20) == 0
     assert "stopped" in running.output()
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        ("sentinel.supervise", {"pydantic", "yaml", "numpy", "prometheus_client", "ssl"}),
+        ("sentinel.firewall.component, sentinel.respond.responder, sentinel.respond.blast", {"numpy", "ssl"}),
+        ("sentinel.webhook.component", {"numpy"}),
+    ],
+    ids=["supervisor", "firewall", "webhook"],
+)
+def test_a_process_that_waits_holds_no_library_that_it_does_not_need(modules, unwanted):
+    """`make bench-idle` measures what each of them costs."""
+    code = f"import sys, {modules}; print(*({unwanted!r} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"\n"

@@ -23,11 +23,21 @@ def run(
 
     SIGHUP reloads (builds everything new, then swaps), SIGTERM drains and stops. Logs go to stderr.
     """
-    from sentinel import DAEMON
+    from sentinel import DAEMON, SUPERVISOR
     from sentinel.errors import UsageError
 
     if log_level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise UsageError(f"--log-level {log_level}: expected DEBUG, INFO, WARNING or ERROR")
-    # a process that runs for months keeps no command line in memory: the same process starts anew without one
-    program = [sys.executable, "-m", "sentinel", DAEMON, str(config), log_level.upper(), str(worker)]
-    os.execv(sys.executable, [*program, *(components or [])])  # noqa: S606 - argv list, no shell
+    names = components or []
+    if len(names) == 1:
+        words = [DAEMON, str(config), log_level.upper(), str(worker), *names]
+    else:
+        from sentinel import config as configuration
+        from sentinel import daemon
+
+        loaded = configuration.load(config)
+        names = daemon.select(names, loaded)
+        words = [SUPERVISOR, str(config), log_level.upper(), str(loaded.state / "metrics"), *names]
+    # A process that runs for months keeps neither command line nor, if it only supervises, a configuration in memory:
+    # the same process starts anew without them.
+    os.execv(sys.executable, [sys.executable, "-m", "sentinel", *words])  # noqa: S606 - argv list, no shell
