@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sentinel.backup.exclude import PathFilter
@@ -24,6 +23,10 @@ from sentinel.backup.repo.keyfile import current_user
 from sentinel.backup.repo.snapshots import Snapshot, list_snapshots, load_snapshot, save_snapshot
 from sentinel.backup.repo.tree import Node, go_mode
 from sentinel.backup.repo.writer import BlobWriter
+from sentinel.backup.scan import Scanner, ScanOptions
+from sentinel.backup.seen import Seen, seen_file
+from sentinel.backup.store.store import Kind
+from sentinel.backup.unchanged import UnreadableTreeError
 from sentinel.backup.walk import Layout, TreeWalker, WalkOptions
 from sentinel.errors import IncompleteError, SourceError
 
@@ -61,6 +64,7 @@ class BackupOptions:
     parent: str | None = None
     force: bool = False
     time_ns: int = 0
+    seen_folder: Path | None = None  # where this host remembers what it saw (seen.py); None: nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,8 @@ def backup(
     targets = _absolute(paths)
     started = time.monotonic()
     now = options.time_ns or time.time_ns()
-    before = _Before()
-    prepare = partial(before.read, repository, targets, options)
-    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=prepare) as lock:
+    before = _Before(repository, targets, options)
+    with locked(repository, retry_seconds=retry_lock_seconds, meanwhile=before.read) as lock:
         parent = before.parent
         meter = ProgressMeter(progress)
         with BlobWriter(repository) as writer, FileReader(repository, writer, meter, stop) as reader:
@@ -113,8 +116,7 @@ def backup(
             for target in targets:
                 layout.add_path(target)
             stream_paths = tuple(layout.streams)
-            walker = TreeWalker(repository, writer, reader, meter, _walk_options(options), trees=before.trees)
-            tree = walker.run(layout, parent.tree if parent else None)
+            walker, tree = _walk(before, layout, writer, reader, meter)
             writer.flush()
         lock.check()
         snapshot = Snapshot(
@@ -130,6 +132,7 @@ def backup(
             parent=parent.id if parent else "",
         )
         snapshot = save_snapshot(repository, snapshot)
+        before.seen.save(snapshot.id, (name for name, _ in repository.store.list(Kind.INDEX)))
     meter.finish()
     return Report(
         snapshot=snapshot,
@@ -141,7 +144,7 @@ def backup(
         bytes_added=writer.bytes_added,
         bytes_stored=writer.bytes_stored,
         seconds=time.monotonic() - started,
-        unreadable=tuple(sorted([*reader.problems, *walker.problems])),
+        unreadable=tuple(sorted({*reader.problems, *before.scanner.problems})),
     )
 
 
@@ -153,20 +156,59 @@ def _absolute(paths: Sequence[Path]) -> list[bytes]:
     return sorted({os.path.abspath(os.fsencode(path)) for path in paths})
 
 
-@dataclass(slots=True)
+def _walk(
+    before: _Before, layout: Layout, writer: BlobWriter, reader: FileReader, meter: ProgressMeter
+) -> tuple[TreeWalker, bytes]:
+    """A second time where the first took on trust what it then could not read."""
+    options = WalkOptions(before.options.one_file_system, before.options.with_atime)
+    parent = before.parent.tree if before.parent else None
+    while True:
+        walker = TreeWalker(
+            before.repository,
+            writer,
+            reader,
+            meter,
+            options,
+            scanner=before.scanner,
+            seen=before.seen,
+            trees=before.trees,
+        )
+        try:
+            return walker, walker.run(layout, parent)
+        except UnreadableTreeError:
+            before.seen.forget()
+            reader.start_again()
+            meter.start_again()
+
+
 class _Before:
     """What is read while our lock settles."""
 
-    parent: Snapshot | None = None
-    trees: dict[bytes, bytes] = field(default_factory=dict)
+    def __init__(self, repository: Repository, targets: Sequence[bytes], options: BackupOptions) -> None:
+        self.repository = repository
+        self.targets = targets
+        self.options = options
+        caches, larger = options.exclude_caches, options.exclude_larger_bytes
+        self.scanner = Scanner(ScanOptions(PathFilter(options.excludes), caches, larger))
+        hostname = options.hostname or socket.gethostname()
+        what = (repository.id, hostname, targets, options.excludes, caches, larger, options.one_file_system)
+        self.seen = Seen(seen_file(options.seen_folder, *what) if targets else None)
+        self.parent: Snapshot | None = None
+        self.trees: dict[bytes, bytes] = {}
 
-    def read(self, repository: Repository, targets: Sequence[bytes], options: BackupOptions) -> None:
+    def read(self) -> None:
         """Snapshots before the index, so that all the parent needs is in it (design.rst, ordering)."""
         end = time.monotonic() + SETTLE_SECONDS
-        self.parent = _find_parent(repository, targets, options)
-        repository.reload_index()
+        self.parent = _find_parent(self.repository, self.targets, self.options)
+        self.repository.forget_index()
+        if self.parent and self.seen.is_kept:
+            self.seen.load(self.parent.id, [name for name, _ in self.repository.store.list(Kind.INDEX)])
+        if self.seen:
+            self.scanner.ahead(list(self.targets), end - time.monotonic())
+            return
+        self.repository.reload_index()
         if self.parent:
-            self.trees = read_ahead(repository, self.parent.tree, end - time.monotonic())
+            self.trees = read_ahead(self.repository, self.parent.tree, end - time.monotonic())
 
 
 def _find_parent(repository: Repository, targets: Sequence[bytes], options: BackupOptions) -> Snapshot | None:
@@ -183,16 +225,6 @@ def _find_parent(repository: Repository, targets: Sequence[bytes], options: Back
         if wanted <= set(snapshot.paths) and (not options.time_ns or snapshot.time_ns <= options.time_ns)
     ]
     return candidates[-1] if candidates else None
-
-
-def _walk_options(options: BackupOptions) -> WalkOptions:
-    return WalkOptions(
-        excludes=PathFilter(options.excludes),
-        exclude_caches=options.exclude_caches,
-        one_file_system=options.one_file_system,
-        exclude_larger_bytes=options.exclude_larger_bytes,
-        with_atime=options.with_atime,
-    )
 
 
 def _stream_node(stream: Stream, reader: FileReader, now: int) -> Node:

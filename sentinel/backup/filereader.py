@@ -108,6 +108,13 @@ class FileReader:
             self._meter.add(0, len(chunk), name)
         return [blob.result() for blob in blobs], size
 
+    def start_again(self) -> None:
+        """What was read so far will be asked for once more."""
+        self.send()
+        with self._lock:
+            self.problems.clear()
+            self.files_new = self.files_changed = 0
+
     def check_stopped(self) -> None:
         if self._stop.is_set():
             raise SourceError("the backup was stopped; there is no snapshot")

@@ -27,6 +27,7 @@ from sentinel.errors import IncompleteError, LockedError, SentinelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sentinel.backup.progress import Progress
     from sentinel.backup.repo.repository import Repository
@@ -36,15 +37,17 @@ if TYPE_CHECKING:
     from sentinel.state import State
 
 NAMED_FILES = 100  # unreadable files that state and ledger name
+SEEN_FOLDER = "seen"  # beside the state
 RETRY_LOCK_SECONDS = 300.0  # a prune on another host may hold the repository for a while
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who hears of the progress, and what asks the run to stop."""
+    """Who hears of the progress, what asks the run to stop, and where this host remembers what it saw."""
 
     progress: Callable[[Progress], None] | None
     stop: threading.Event
+    seen: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ def run_job(
         result = JobResult(name, history.INTERRUPTED, message="interrupted")
         try:
             with _in_time(job.timeout, stop) as ending:
-                result = _attempt(settings, name, job, Watch(progress, ending))
+                watch = Watch(progress, ending, state.path.parent / SEEN_FOLDER)
+                result = _attempt(settings, name, job, watch)
         finally:
             seconds = time.monotonic() - started
             detail = result.detail | {"message": result.message}
@@ -220,7 +224,12 @@ def _take_paths(
     report = backup(
         repository,
         paths=paths.include,
-        options=replace(options, excludes=tuple(paths.exclude), one_file_system=paths.one_file_system),
+        options=replace(
+            options,
+            excludes=tuple(paths.exclude),
+            one_file_system=paths.one_file_system,
+            seen_folder=watch.seen,
+        ),
         progress=watch.progress,
         stop=watch.stop,
         retry_lock_seconds=RETRY_LOCK_SECONDS,

@@ -48,6 +48,10 @@ class ProgressMeter:
         if due:
             self._report(current)
 
+    def start_again(self) -> None:
+        with self._lock:
+            self.files_done = self.bytes_done = 0
+
     def finish(self) -> None:
         self._report("")
 

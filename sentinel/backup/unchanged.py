@@ -21,7 +21,7 @@ from sentinel.errors import RepositoryError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _BEGIN = '{"nodes":['
 _CONTENT = '"content":'
@@ -30,6 +30,10 @@ _NAME = '{"name":'
 _PLAIN_NAMES = re.compile(rb"[ !#-%'-;=?-\[\]-~]*")  # as gojson's, and with the slash that joins them
 FORMAT_BITS = stat.S_IFMT(0xFFFF)
 SHARED_KEPT = 4096  # kinds of owner, mode, device and link count; a host has a few dozen
+
+
+class UnreadableTreeError(Exception):
+    """A tree that was taken on trust (seen.py) cannot be read now that it is needed: walk again, trusting nothing."""
 
 
 class Beginnings:
@@ -85,11 +89,12 @@ class Followed:
 
 
 class PreviousTree:
-    """One tree of the parent snapshot; an empty one where there is none or it cannot be read."""
+    """One tree of the parent snapshot, read when it is needed; an empty one where there is none."""
 
-    def __init__(self, tree: bytes | None = None, document: bytes = b"") -> None:
+    def __init__(self, tree: bytes | None = None, load: Callable[[bytes], bytes] = lambda _: b"") -> None:
         self.id = tree
-        self._document = document
+        self._load = load
+        self._text: bytes | None = None
         self._nodes: dict[bytes, str] | None = None
         self._followed: Followed | None = None
 
@@ -102,22 +107,38 @@ class PreviousTree:
     def nodes(self) -> dict[bytes, str]:
         """Name -> the node's text (rawtree.py). What cannot be read is no reason to fail: its files are read again."""
         if self._nodes is None:
+            document = self._document()
             try:
-                self._nodes = split_tree(self._document) if self.id else {}
+                self._nodes = split_tree(document) if document else {}
             except (RepositoryError, ValueError, TypeError):
                 self._nodes, self.id = {}, None
-            self._document = b""
+            self._text = b""
         return self._nodes
 
     def node(self, name: bytes) -> str | None:
         return self._followed.folders.get(name) if self._followed else self.nodes.get(name)
 
+    def text(self, name: bytes) -> str:
+        """Of a node that is known to be there."""
+        text = self.nodes.get(name)
+        if text is None:
+            raise UnreadableTreeError
+        return text
+
+    def _document(self) -> bytes:
+        if self._text is None:
+            self._text = self._load(self.id) if self.id else b""
+            if not self._text:
+                self.id = None
+        return self._text
+
     def follow(self, infos: dict[bytes, os.stat_result], beginnings: Beginnings) -> Followed | None:
         """None when any entry is not as it was."""
-        if not self._document:
+        document = self._document()
+        if not document:
             return None
         try:
-            self._followed = _follow(self._document.decode(), infos, beginnings)
+            self._followed = _follow(document.decode(), infos, beginnings)
         except ValueError:
             return None
         return self._followed

@@ -2,7 +2,8 @@
 
 An explicit stack instead of recursion (paths may be two thousand folders deep). Folders are finished in post-order
 once the files in them have been read; while workers read, the walk goes on. A folder whose entries are all as the
-parent snapshot says keeps its tree without being encoded: that is what makes an unchanged backup fast.
+parent snapshot says keeps its tree without being encoded; one that looks as at the last backup (seen.py) keeps it
+unread: that is what makes an unchanged backup fast.
 """
 
 from __future__ import annotations
@@ -20,29 +21,27 @@ from sentinel.backup.repo.gojson import name_string
 from sentinel.backup.repo.pack import BlobType
 from sentinel.backup.repo.rawtree import content_of, decode_rest, node_text, subtree_of
 from sentinel.backup.repo.tree import Node, decode_node, encode_node, encode_tree
+from sentinel.backup.scan import sight_of
+from sentinel.backup.seen import Row
 from sentinel.backup.unchanged import Beginnings, Followed, PreviousTree
-from sentinel.errors import Problem, RepositoryError, SourceError
+from sentinel.errors import RepositoryError, SourceError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from sentinel.backup.exclude import PathFilter
     from sentinel.backup.progress import ProgressMeter
     from sentinel.backup.repo.repository import Repository
     from sentinel.backup.repo.writer import BlobWriter
+    from sentinel.backup.scan import Infos, Scanner, Sight
+    from sentinel.backup.seen import Seen
 
 UNFINISHED_FOLDERS = 512  # more wait for their files than this: stop walking ahead
-CACHE_TAG = b"CACHEDIR.TAG"
-CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"  # https://bford.info/cachedir/
 VIRTUAL_MODE = 0o755
 
 
 @dataclass(frozen=True, slots=True)
 class WalkOptions:
-    excludes: PathFilter
-    exclude_caches: bool = False
     one_file_system: bool = False
-    exclude_larger_bytes: int = 0
     with_atime: bool = False
 
 
@@ -88,8 +87,10 @@ class _Folder:
     node: Node
     above: _Folder | None
     previous: PreviousTree
-    text: str | None  # the parent snapshot's node of this folder, when it is as we would write it
+    same: bool  # the parent snapshot's node of this folder is as we would write it
     device: int
+    row: Row | None = None  # when it looks as at the last backup
+    sight: Sight | None = None
     kept: list[bytes] = field(default_factory=list)  # names of entries that are as in the parent snapshot
     made: list[Node] = field(default_factory=list)
     wanted: list[WantedFile] = field(default_factory=list)
@@ -106,6 +107,8 @@ class TreeWalker:
         meter: ProgressMeter,
         options: WalkOptions,
         *,
+        scanner: Scanner,
+        seen: Seen,
         trees: dict[bytes, bytes] | None = None,
     ) -> None:
         self._repository = repository
@@ -115,16 +118,17 @@ class TreeWalker:
         self._options = options
         self._trees = trees or {}  # of the parent snapshot, read already
         self._beginnings = Beginnings(with_atime=options.with_atime)
-        self._filtering = bool(options.excludes) or options.exclude_larger_bytes > 0
+        self._scanner = scanner
+        self._seen = seen
+        self._remembers = seen.is_kept and not options.with_atime
         self._unfinished: deque[_Folder] = deque()
         self._root_tree = b""
         self.files_unmodified = 0
         self.dirs = 0
-        self.problems: list[Problem] = []
 
     def run(self, layout: Layout, parent_tree: bytes | None) -> bytes:
         """The id of the root tree, stored but not flushed."""
-        root = _Folder(b"", Node(b"", "dir"), None, self._previous(parent_tree), None, 0)
+        root = _Folder(b"", Node(b"", "dir"), None, self._previous(parent_tree), same=False, device=0)
         self._open_virtual(root, layout.root)
         stack = [root]
         while stack:
@@ -146,23 +150,29 @@ class TreeWalker:
     # --- opening a folder -----------------------------------------------------------------------------------
 
     def _previous(self, tree: bytes | None) -> PreviousTree:
-        if tree is None:
-            return PreviousTree()
+        return PreviousTree(tree, self._load_tree)
+
+    def _load_tree(self, tree: bytes) -> bytes:
+        """Nothing where it cannot be read."""
         try:
-            document = self._trees.pop(tree, b"") or self._repository.load_blob(BlobType.TREE, tree)
+            return self._trees.pop(tree, b"") or self._repository.load_blob(BlobType.TREE, tree)
         except RepositoryError:
-            return PreviousTree()
-        return PreviousTree(tree, document)
+            return b""
 
     def _descend(
         self, above: _Folder, name: bytes, info: os.stat_result, virtual: dict[bytes, Any] | None
     ) -> _Folder | None:
         path = above.path + b"/" + name
-        text = above.previous.node(name)
-        previous = self._previous(subtree_of(text) if text is not None else None)
+        row = self._seen.find(path) if above.row else None
+        if row is not None:  # as the folder above looks the same, so does this one's node
+            tree: bytes | None = row.tree
+            same = True
+        else:
+            text = above.previous.node(name)
+            tree = subtree_of(text) if text is not None else None
+            same = text is not None and text.startswith(self._beginnings.of(info))
         node = node_from_stat(name, info, with_atime=self._options.with_atime)
-        same = text is not None and text.startswith(self._beginnings.of(info))
-        folder = _Folder(path, node, above, previous, text if same else None, info.st_dev)
+        folder = _Folder(path, node, above, self._previous(tree), same, info.st_dev)
         self.dirs += 1
         try:
             if not same and info.st_ino:
@@ -173,22 +183,32 @@ class TreeWalker:
                 self._open_real(folder)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                self._note(path, error)
+                self._scanner.note(path, error)
             return None
         return folder
 
     def _open_virtual(self, folder: _Folder, entries: dict[bytes, Any]) -> None:
+        infos = {}
         for name, entry in sorted(entries.items(), reverse=True):
             path = folder.path + b"/" + name
             if isinstance(entry, Node):
                 folder.made.append(entry)
-            elif entry is None:
-                self._add(folder, name, path)
             else:
-                folder.inner.append((name, _virtual_stat(path), entry))
+                infos[name] = _asked_for(path) if entry is None else _virtual_stat(path)
+        if len(infos) == len(entries) and self._looks_as_seen(folder, infos):
+            self._keep_seen(folder, infos, entries)
+            return
+        for name, info in infos.items():
+            if entries[name] is None:  # no exclude applies to it
+                self._add_known(folder, name, folder.path + b"/" + name, info)
+            else:
+                folder.inner.append((name, info, entries[name]))
 
     def _open_real(self, folder: _Folder) -> None:
-        infos = self._scan(folder)
+        infos = self._scanner.scan(folder.path)
+        if self._looks_as_seen(folder, infos):
+            self._keep_seen(folder, infos, {})
+            return
         followed = folder.previous.follow(infos, self._beginnings)
         if followed is not None:
             if not self._repository.index.missing(followed.blobs):
@@ -198,44 +218,30 @@ class TreeWalker:
         for name, info in infos.items():
             self._add_known(folder, name, folder.path + b"/" + name, info)
 
-    def _scan(self, folder: _Folder) -> dict[bytes, os.stat_result]:
-        """What the folder holds and the backup wants."""
-        infos = {}
-        only_tag = self._options.exclude_caches and _is_cache(folder.path)
-        with os.scandir(folder.path) as entries:
-            for entry in entries:
-                if only_tag and entry.name != CACHE_TAG:
-                    continue
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    self._note(entry.path, error)
-                    continue
-                if not (self._filtering and self._is_excluded(entry.path, info)):
-                    infos[entry.name] = info
-        return infos
+    def _looks_as_seen(self, folder: _Folder, infos: Infos) -> bool:
+        if not self._remembers:
+            return False
+        folder.sight = sight_of(infos)
+        row = self._seen.find(folder.path)
+        if row is None or row.digest != folder.sight.digest or row.tree != folder.previous.id:
+            return False
+        folder.row = row
+        return True
 
-    def _is_excluded(self, path: bytes, info: os.stat_result) -> bool:
-        limit = self._options.exclude_larger_bytes
-        if limit and info.st_size > limit and stat.S_ISREG(info.st_mode):
-            return True
-        return bool(self._options.excludes) and self._options.excludes.matches(path)
+    def _keep_seen(self, folder: _Folder, infos: Infos, virtual: dict[bytes, Any]) -> None:
+        sight = folder.sight
+        assert sight is not None
+        folder.kept += sight.others
+        folder.inner += [(name, infos[name], virtual.get(name)) for name in sight.folders]
+        self.files_unmodified += sight.files
+        self._meter.add(sight.files, sight.size, folder.path)
 
-    def _keep(self, folder: _Folder, infos: dict[bytes, os.stat_result], followed: Followed) -> None:
+    def _keep(self, folder: _Folder, infos: Infos, followed: Followed) -> None:
         """All of it; the folders in it are looked at in their turn."""
         folder.kept += followed.names
         folder.inner += [(name, infos[name], None) for name in followed.folders]
         self.files_unmodified += followed.files
         self._meter.add(followed.files, followed.bytes, folder.path)
-
-    def _add(self, folder: _Folder, name: bytes, path: bytes) -> None:
-        """A path that was asked for: no exclude applies to it."""
-        try:
-            self._add_known(folder, name, path, os.lstat(path))
-        except FileNotFoundError:
-            raise SourceError(f"{os.fsdecode(path)}: does not exist any more") from None
 
     def _add_known(self, folder: _Folder, name: bytes, path: bytes, info: os.stat_result) -> None:
         kind = stat.S_IFMT(info.st_mode)
@@ -269,7 +275,7 @@ class TreeWalker:
             else:
                 node.xattrs = read_xattrs(path)
         except OSError as error:
-            self._note(path, error)
+            self._scanner.note(path, error)
             return
         folder.made.append(node)
 
@@ -319,25 +325,40 @@ class TreeWalker:
         above = folder.above
         if above is None:
             self._root_tree = tree
-        elif folder.text is not None and tree == folder.previous.id:
+        elif folder.same and tree == folder.previous.id:
             above.kept.append(folder.node.name)
         else:
             folder.node.subtree = tree
-            if folder.text is not None:
-                folder.node.xattrs = decode_node({**decode_rest(folder.text), "name": "x"}).xattrs
+            if folder.same:
+                text = above.previous.text(folder.node.name)
+                folder.node.xattrs = decode_node({**decode_rest(text), "name": "x"}).xattrs
             above.made.append(folder.node)
 
     def _store(self, folder: _Folder) -> bytes:
         made = folder.made + [wanted.node for wanted in folder.wanted if wanted.node is not None]
-        if not made and folder.previous.id is not None and len(folder.kept) == len(folder.previous):
-            return folder.previous.id
-        nodes = [(node.name, encode_node(node)) for node in made]
-        nodes += [(name, node_text(name_string(name), folder.previous.nodes[name])) for name in folder.kept]
-        nodes.sort()
-        return self._writer.add(BlobType.TREE, encode_tree([text for _, text in nodes]))
+        sight = folder.sight
+        whole = sight is not None and len(made) + len(folder.kept) == sight.entries
+        if folder.row is not None and whole and not made:
+            tree = folder.row.tree
+        elif not made and folder.previous.id is not None and len(folder.kept) == len(folder.previous):
+            tree = folder.previous.id
+        else:
+            nodes = [(node.name, encode_node(node)) for node in made]
+            nodes += [
+                (name, node_text(name_string(name), folder.previous.text(name))) for name in folder.kept
+            ]
+            nodes.sort()
+            tree = self._writer.add(BlobType.TREE, encode_tree([text for _, text in nodes]))
+        if sight is not None and whole:
+            self._seen.note(folder.path, Row(sight.digest, tree))
+        return tree
 
-    def _note(self, path: bytes, error: OSError) -> None:
-        self.problems.append(Problem(os.fsdecode(path), 0, error.strerror or str(error)))
+
+def _asked_for(path: bytes) -> os.stat_result:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        raise SourceError(f"{os.fsdecode(path)}: does not exist any more") from None
 
 
 def _virtual_stat(path: bytes) -> os.stat_result:
@@ -351,11 +372,3 @@ def _virtual_stat(path: bytes) -> os.stat_result:
     now = time.time_ns()
     fields = (stat.S_IFDIR | VIRTUAL_MODE, 0, 0, 1, os.getuid(), os.getgid(), 0, 0, 0, 0)
     return os.stat_result(fields, {f"st_{which}time_ns": now for which in "amc"})
-
-
-def _is_cache(path: bytes) -> bool:
-    try:
-        with open(path + b"/" + CACHE_TAG, "rb") as tag:
-            return tag.read(len(CACHE_SIGNATURE)) == CACHE_SIGNATURE
-    except OSError:
-        return False

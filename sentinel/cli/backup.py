@@ -297,10 +297,10 @@ def _take_once(
 
     from sentinel.backup.archive import BackupOptions, Stream, backup
     from sentinel.cli.listing import print_json
-    from sentinel.cli.repositories import bar, opened, size
+    from sentinel.cli.repositories import bar, opened, seen_folder, size
 
     streams = [Stream("/" + stdin.lstrip("/"), sys.stdin.buffer)] if stdin else []
-    options = BackupOptions(tags=tuple(tags), excludes=tuple(excludes))
+    options = BackupOptions(tags=tuple(tags), excludes=tuple(excludes), seen_folder=seen_folder(place[0]))
     with opened(*place) as repository, bar("backup", quiet=as_json) as progress:
         report = backup(repository, paths=paths, streams=streams, options=options, progress=progress)
     if as_json:

@@ -80,6 +80,14 @@ def elsewhere(
     return settings.model_copy(update={"jobs": {**settings.jobs, job: moved}, "repositories": repositories})
 
 
+def seen_folder(config: Path) -> Path | None:
+    """Beside the state, as for jobs; on a bare machine nothing is remembered."""
+    from sentinel import config as configuration
+    from sentinel.backup.jobs import SEEN_FOLDER
+
+    return configuration.load(config).state / SEEN_FOLDER if config.exists() else None
+
+
 @contextlib.contextmanager
 def opened(config: Path, name: str, password_file: Path | None) -> Iterator[Repository]:
     from sentinel.backup.access import open_repository

@@ -15,7 +15,7 @@ from sentinel.backup.archive import backup
 from sentinel.backup.filenode import node_from_stat
 from sentinel.backup.repo.pack import BlobType
 from sentinel.backup.repo.tree import decode_tree, encode_node, encode_tree
-from sentinel.backup.unchanged import Beginnings, PreviousTree
+from sentinel.backup.unchanged import Beginnings, PreviousTree, UnreadableTreeError
 
 if "trees" not in sys.modules:
     _spec = importlib.util.spec_from_file_location("trees", Path(__file__).with_name("trees.py"))
@@ -62,6 +62,10 @@ def changed(info, field):
     return os.stat_result(values, {**times, **extra})
 
 
+def previously(tree):
+    return PreviousTree(b"t" * 32, lambda _: tree)
+
+
 @given(ENTRIES)
 def test_the_same_folder_is_followed(entries):
     with tempfile.TemporaryDirectory() as name:
@@ -73,7 +77,7 @@ def test_the_same_folder_is_followed(entries):
         blobs = {entry: ids for entry, (_, ids) in entries.items()}
         infos = scan(folder)
         files = [each for each, info in infos.items() if info.st_mode & 0o170000 == 0o100000]
-        previous = PreviousTree(b"t" * 32, document(folder, blobs))
+        previous = previously(document(folder, blobs))
         followed = previous.follow(infos, Beginnings())
         assert followed is not None
         assert list(followed.folders) == [b"a folder"]
@@ -90,11 +94,8 @@ def test_any_difference_is_seen(tmp_path, field):
     folder = os.fsencode(tmp_path)
     infos = scan(folder)
     tree = document(folder, {})
-    assert PreviousTree(b"t" * 32, tree).follow(infos, Beginnings())
-    assert (
-        PreviousTree(b"t" * 32, tree).follow({**infos, b"b": changed(infos[b"b"], field)}, Beginnings())
-        is None
-    )
+    assert previously(tree).follow(infos, Beginnings())
+    assert previously(tree).follow({**infos, b"b": changed(infos[b"b"], field)}, Beginnings()) is None
 
 
 def test_entries_that_came_or_went_are_seen(tmp_path):
@@ -104,9 +105,9 @@ def test_entries_that_came_or_went_are_seen(tmp_path):
     tree = document(os.fsencode(tmp_path), {})
     for gone in infos:
         fewer = {name: info for name, info in infos.items() if name != gone}
-        assert PreviousTree(b"t" * 32, tree).follow(fewer, Beginnings()) is None
+        assert previously(tree).follow(fewer, Beginnings()) is None
     more = {**infos, b"d": infos[b"c"]}
-    assert PreviousTree(b"t" * 32, tree).follow(more, Beginnings()) is None
+    assert previously(tree).follow(more, Beginnings()) is None
     assert PreviousTree().follow(infos, Beginnings()) is None
 
 
@@ -117,13 +118,13 @@ def test_access_times_count_when_they_are_kept(tmp_path):
     node = node_from_stat(b"a", infos[b"a"], with_atime=True)
     node.content = []
     tree = encode_tree([encode_node(node)])
-    assert PreviousTree(b"t" * 32, tree).follow(infos, with_atime)
+    assert previously(tree).follow(infos, with_atime)
     later = {b"a": changed(infos[b"a"], "st_atime_ns")}
-    assert PreviousTree(b"t" * 32, tree).follow(later, with_atime) is None
+    assert previously(tree).follow(later, with_atime) is None
 
 
 def test_a_damaged_tree_is_an_empty_one():
-    previous = PreviousTree(b"t" * 32, b'{"nodes":[{"name":5}]}\n')
+    previous = previously(b'{"nodes":[{"name":5}]}\n')
     assert previous.nodes == {}
     assert previous.id is None
     assert len(previous) == 0
@@ -171,3 +172,16 @@ def test_a_lost_blob_sends_the_file_to_be_read_again(memory_repository, tmp_path
     assert (report.files_changed, report.files_unmodified) == (1, 0)
     blob = hashlib.sha256(b"a").digest()
     assert again.load_blob(BlobType.DATA, blob) == b"a"
+
+
+def test_a_tree_that_cannot_be_read_is_asked_for_once_and_then_an_empty_one():
+    asked = []
+    previous = PreviousTree(b"t" * 32, lambda tree: asked.append(tree) or b"")
+    assert previous.id == b"t" * 32
+    assert asked == []
+    assert previous.follow({}, Beginnings()) is None
+    assert previous.node(b"a") is None
+    assert previous.id is None
+    assert asked == [b"t" * 32]
+    with pytest.raises(UnreadableTreeError):
+        previous.text(b"a")

@@ -121,9 +121,10 @@ def run_step(step, repository, source, target, *, where=False):
         return
     opened = Repository.open(store, PASSWORD)
     if step.endswith("backup"):
-        from sentinel.backup.archive import backup
+        from sentinel.backup.archive import BackupOptions, backup
 
-        backup(opened, paths=[Path(source)]).require_complete()
+        options = BackupOptions(seen_folder=Path(f"{repository}-seen"))
+        backup(opened, paths=[Path(source)], options=options).require_complete()
     elif step == "restore":
         from sentinel.backup.repo.snapshots import find_snapshot
         from sentinel.backup.restore import RestoreOptions, restore

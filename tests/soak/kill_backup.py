@@ -42,7 +42,8 @@ def victim(operation, address, source, options):
     repository = open_repository(address, options)
     print("ready", flush=True)
     if operation == "backup":
-        archive.backup(repository, paths=[Path(source)])
+        options = archive.BackupOptions(seen_folder=Path(f"{source}-seen"))
+        archive.backup(repository, paths=[Path(source)], options=options)
     elif operation == "forget":
         ids = [snapshot.id for snapshot in list_snapshots(repository)]
         retention.forget(repository, ids[:-3])
@@ -136,6 +137,10 @@ class Soak:
             self.kill(operation, 60)
             assert self.finished == finished + 1, f"{operation} does not run through"
         self.restic("check", "--read-data")
+        restored = self.folder / "restored"
+        self.restic("restore", "latest", "--target", str(restored))
+        for path in filter(Path.is_file, self.source.rglob("*")):
+            assert Path(f"{restored}{path}").read_bytes() == path.read_bytes(), path
         self.say(f"{self.killed} killed, {self.finished} came through; the repository is whole")
 
     def run(self, rounds):

@@ -8,6 +8,7 @@ reading; what does not match is read once more (a transfer may have failed) and 
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import TYPE_CHECKING, Self
 
 from sentinel.backup.repo import config as config_file
@@ -37,6 +38,7 @@ class Repository:
         self.config = config
         self.compression = Compression.AUTO
         self._index: Index | None = None
+        self._index_lock = threading.Lock()
         self._trees = TreePacks(store)
 
     @classmethod
@@ -94,9 +96,13 @@ class Repository:
     @property
     def index(self) -> Index:
         """Loaded at first use. List snapshots before, so that all they need is in it (design.rst, ordering)."""
-        if self._index is None:
-            self._index = load_index(self)
-        return self._index
+        index = self._index
+        if index is not None:
+            return index
+        with self._index_lock:  # threads that add blobs ask at the same time
+            if self._index is None:
+                self._index = load_index(self)
+            return self._index
 
     def reload_index(self) -> None:
         """Whoever comes to hold a lock must do this: before, another host's prune may have removed what we remember."""

@@ -32,7 +32,6 @@ class BlobWriter:
 
     def __init__(self, repository: Repository, *, uploads: int = UPLOADS) -> None:
         self._repository = repository
-        self._index = repository.index
         self._compression = repository.compression
         self._uploads = uploads
         self._pool = ThreadPoolExecutor(uploads, thread_name_prefix="upload")
@@ -56,7 +55,7 @@ class BlobWriter:
     def add(self, kind: BlobType, data: Buffer) -> bytes:
         """Store a blob unless it is there; its id."""
         blob_id = hashlib.sha256(data).digest()
-        if not self._index.has(kind, blob_id) and self._take(kind, blob_id):
+        if not self._repository.index.has(kind, blob_id) and self._take(kind, blob_id):
             self._pack(kind, blob_id, data)
         return blob_id
 
@@ -159,6 +158,8 @@ class BlobWriter:
             self._last_index = time.monotonic()
         for portion in index_file.split(packs):
             self._repository.save_file(Kind.INDEX, index_file.encode(portion))
+        if not packs:
+            return
         with self._lock:
             for pack, entries in packs.items():
-                self._index.add_pack(pack, entries)
+                self._repository.index.add_pack(pack, entries)
