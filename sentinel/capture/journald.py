@@ -1,8 +1,9 @@
 """The systemd journal as a followed log: `journalctl -o json --follow`, resumed after a cursor.
 
-In: a cursor, or nothing to begin with what is new. Out: Batches of JSON lines (format journald-json); `cookie` is
-{"cursor": ...} of the last one, for the checkpoint. journalctl ending, for whatever reason, is not the end: it is
-started again after the last cursor. The pipe's buffer is all that is ever in flight.
+In: a position, or nothing to begin with what is new. Out: Batches of JSON lines (format journald-json); `cookie` is
+{"cursor": ...} of the last one, for the checkpoint. Until the first line came, the position is the time from which on
+lines count ({"since": seconds}), so that a restart neither loses one nor reads the whole journal. journalctl ending,
+for whatever reason, is not the end: it is started again at the position. The pipe's buffer is all that is ever in flight.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class JournalReader:
     """Has the shape of a Follower: `read` never blocks."""
 
     def __init__(self, position: object = None, *, at_end: bool = True, program: str = "journalctl") -> None:
-        cursor = position.get("cursor") if isinstance(position, dict) else None
-        self.position: dict[str, Any] | None = {"cursor": cursor} if isinstance(cursor, str) else None
-        self._at_end = at_end
+        self.position = _known(position)
+        if self.position is None and at_end:
+            self.position = {"since": time.time()}
         self._program = program
         self._child: process.Child | None = None
         self._pipe = -1
@@ -74,11 +75,12 @@ class JournalReader:
     def _start(self) -> bool:
         if time.monotonic() < self._retry_at:
             return False
-        argv = [self._program, "--output=json", "--follow", "--no-pager"]
-        if self.position is not None:
-            argv.append(f"--after-cursor={self.position['cursor']}")
-        else:
-            argv.append("--lines=0" if self._at_end else "--lines=all")
+        argv = [self._program, "--output=json", "--follow", "--no-pager", "--lines=all"]
+        position = self.position or {}
+        if "cursor" in position:
+            argv.append(f"--after-cursor={position['cursor']}")
+        elif "since" in position:
+            argv.append(f"--since=@{position['since']:.6f}")
         reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reader, False)
         try:
@@ -91,3 +93,12 @@ class JournalReader:
         self._pipe = reader
         self._cutter = LineCutter()
         return True
+
+
+def _known(position: object) -> dict[str, Any] | None:
+    """None for what no reader ever wrote."""
+    if not isinstance(position, dict):
+        return None
+    if isinstance(position.get("cursor"), str):
+        return {"cursor": position["cursor"]}
+    return {"since": position["since"]} if isinstance(position.get("since"), float) else None

@@ -122,19 +122,20 @@ class Tail:
                 directories.add(path.parent)
                 if path in self._followers or len(self._followers) >= MOST_FILES:
                     continue
-                at_end = file.path not in self._begun and file.read_from == "end"
-                follower = self._reader(path, at_end=at_end)
+                follower = self._reader(path, file)
                 follower.begin()
                 self._followers[path] = (file, follower)
             self._begun.add(file.path)
         self._wake.watch(directory for directory in directories if directory.is_dir())
         metrics.log_files.set(len(self._followers))
 
-    def _reader(self, path: Path, *, at_end: bool) -> Reader:
+    def _reader(self, path: Path, file: LogFile) -> Reader:
         stored = self._positions.get(str(path))
+        at_end = file.read_from == "end"
         if str(path) == journald.NAME:
             return journald.JournalReader(stored, at_end=at_end)
         position = Position.from_json(stored)
+        at_end &= file.path not in self._begun
         return Follower(path, position, at_end=at_end and position is None and path.exists())
 
 

@@ -2,6 +2,8 @@ import errno
 import gzip
 import threading
 
+import pytest
+
 from sentinel.capture import wake
 from sentinel.capture.journald import JournalReader
 from sentinel.capture.settings import LogFile
@@ -146,6 +148,7 @@ def wait_for(reader):
 
 def test_the_journal_is_resumed_after_its_cursor(tmp_path):
     reader = JournalReader(None, program=journalctl(tmp_path, "exec sleep 60"))
+    begun = reader.position
     reader.begin()
     batch = wait_for(reader)
     reader.close()
@@ -159,9 +162,40 @@ def test_the_journal_is_resumed_after_its_cursor(tmp_path):
     assert len(batch) == 2
     assert more.cookie == {"cursor": "three"}
     assert (tmp_path / "calls").read_text().splitlines() == [
-        "--output=json --follow --no-pager --lines=0",
-        "--output=json --follow --no-pager --after-cursor=two",
+        f"--output=json --follow --no-pager --lines=all --since=@{begun['since']:.6f}",
+        "--output=json --follow --no-pager --lines=all --after-cursor=two",
     ]
+
+
+@pytest.mark.parametrize(
+    ("position", "at_end", "place"),
+    [
+        ({"since": 1.5}, True, " --since=@1.500000"),
+        ({"since": 1.5}, False, " --since=@1.500000"),
+        (None, False, ""),
+        ({"inode": 7}, False, ""),
+    ],
+    ids=["restart", "restart, read from the beginning", "read from the beginning", "not ours"],
+)
+def test_where_the_journal_begins_before_its_first_line(tmp_path, position, at_end, place):
+    reader = JournalReader(position, at_end=at_end, program=journalctl(tmp_path, "exec sleep 60"))
+    reader.begin()
+    wait_for(reader)
+    reader.close()
+    assert (tmp_path / "calls").read_text() == f"--output=json --follow --no-pager --lines=all{place}\n"
+
+
+def test_a_restart_before_the_first_line_goes_on_at_the_first_start():
+    """Not with the whole journal, and not with what comes after the restart."""
+    settings = [LogFile(path="journald", format="journald-json")]
+    first = Tail(settings, {})
+    stored = first.positions()
+    first.close()
+    second = Tail(settings, stored, frozenset(["journald"]))
+    again = second.positions()
+    second.close()
+    assert stored == again
+    assert list(stored["journald"]) == ["since"]
 
 
 def test_a_journalctl_that_ends_is_started_again_later(tmp_path, monkeypatch):
