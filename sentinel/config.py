@@ -24,7 +24,7 @@ from sentinel.alert_exceptions import AlertException
 from sentinel.backup.settings import BackupSettings
 from sentinel.capture.settings import InterfaceSettings, LogFile
 from sentinel.detect.settings import DetectSettings
-from sentinel.errors import SentinelError
+from sentinel.errors import InvalidInputError, Problem, SentinelError
 from sentinel.firewall.settings import BanSettings, Duration, FirewallSettings
 from sentinel.protocol.derive.settings import DeriveSettings
 from sentinel.protocol.settings import ProtocolSettings
@@ -172,6 +172,18 @@ class Config(Settings):
 
 def load(path: Path = DEFAULT_PATH) -> Config:
     return yamlfile.load(path, Config)
+
+
+def load_what_is_right(path: Path) -> tuple[Config, list[Problem]]:
+    """For who examines a host: the sections that are right, and what is wrong with the others."""
+    try:
+        return load(path), []
+    except InvalidInputError as error:
+        mistakes = error.problems
+    try:
+        return yamlfile.right_sections(yamlfile.data(path), Config), mistakes
+    except InvalidInputError:
+        return Config(), mistakes
 
 
 if __name__ == "__main__":

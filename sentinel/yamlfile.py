@@ -59,6 +59,24 @@ def parse(text: str, model: type[Model], path: str) -> Model:
     return value
 
 
+def data(path: Path) -> Any:
+    """What a file holds, unchecked."""
+    root = compose(read(path), str(path))
+    return None if root is None else construct(root, str(path))
+
+
+def right_sections(content: Any, model: type[Model]) -> Model:
+    """Of a file with mistakes, the sections that are valid by themselves."""
+    kept = {}
+    for name, section in content.items() if isinstance(content, dict) else ():
+        try:
+            model.model_validate({name: section})
+        except pydantic.ValidationError:
+            continue
+        kept[name] = section
+    return model.model_validate(kept)
+
+
 def compose(text: str, path: str) -> yaml.Node | None:
     """The node tree of one document; nodes carry their line (`start_mark.line`, 0-based)."""
     try:

@@ -21,29 +21,26 @@ def doctor(
     ),
 ) -> None:
     """Check this host. Every finding has a stable id, a sentence and a remedy. Exit code 1 when one failed."""
-    from sentinel import config as configuration
     from sentinel.operate import doctor as examination
 
-    loaded = configuration.load(config)
-    findings = examination.examine(loaded, config)
+    findings = examination.examine(config)
     if bundle is not None:
         bundle.touch(0o600)
-        bundle.write_bytes(examination.bundle(findings, loaded, config))
+        bundle.write_bytes(examination.bundle(findings, config))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
-        _table(findings)
+        _lines(findings)
     if any(finding.level == "failed" for finding in findings):
         raise typer.Exit(1)
 
 
-def _table(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _lines(findings: list[Finding]) -> None:
+    """One finding a line, whatever the terminal's width: places are copied and lines are searched for."""
     colours = {"ok": "green", "warning": "yellow", "failed": "red"}
-    table = Table("check", "", "finding", "remedy")
+    width = max(len(finding.check) for finding in findings)
     for finding in findings:
-        colour = colours[finding.level]
-        table.add_row(finding.check, f"[{colour}]{finding.level}[/]", finding.message, finding.remedy)
-    Console().print(table)
+        level = typer.style(f"{finding.level:7}", fg=colours[finding.level])
+        typer.echo(f"{level}  {finding.check:{width}}  {finding.message}")
+        if finding.remedy:
+            typer.echo(f"{'':7}  {'':{width}}  -> {finding.remedy}")

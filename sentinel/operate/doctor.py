@@ -1,30 +1,35 @@
 """What is wrong on this host, and how to mend it: checks with stable ids, each one function and one table row.
 
 A check looks, it never changes anything. `ok`, `warning` (works, but not as it should) or `failed`; what does not
-apply to the configuration is left out. Ids are stable: they appear in tickets and runbooks.
+apply to the configuration is left out. Ids are stable: they appear in tickets and runbooks. A configuration with
+mistakes is a failed check like any other: the sections that are right are looked at all the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sentinel import config as configuration
 from sentinel import process
 from sentinel.backup import history
-from sentinel.errors import SentinelError
+from sentinel.errors import InvalidInputError, SentinelError
 from sentinel.ledger import Ledger
-from sentinel.state import State
+from sentinel.state import FILE_NAME, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sentinel.config import Config
+    from sentinel.errors import Problem
 
 Level = Literal["ok", "warning", "failed"]
 SILENT_SECONDS = 30.0  # components report every 5 s
@@ -45,17 +50,29 @@ class Patient:
     config: Config
     state: State
     path: Path
+    mistakes: list[Problem]  # in the configuration; `config` is what is right of it
 
 
-def examine(config: Config, path: Path) -> list[Finding]:
-    patient = Patient(config, State(config.state), path)
+def examine(path: Path) -> list[Finding]:
+    config, mistakes = configuration.load_what_is_right(path)
     findings = []
-    for check, look in CHECKS.items():
-        try:
-            findings += [Finding(check, *seen) for seen in look(patient)]
-        except (SentinelError, OSError) as error:
-            findings.append(Finding(check, "failed", str(error), "see the message"))
+    with tempfile.TemporaryDirectory() as empty:
+        patient = Patient(config, _state_of(config.state, Path(empty)), path, mistakes)
+        for check, look in CHECKS.items():
+            try:
+                findings += [Finding(check, *seen) for seen in look(patient)]
+            except (SentinelError, OSError) as error:
+                findings.append(Finding(check, "failed", str(error), "see the message"))
+        patient.state.close()
     return findings
+
+
+def _state_of(directory: Path, empty: Path) -> State:
+    """Who only looks makes none where there is none. One that cannot be opened is what H001-state reports."""
+    with contextlib.suppress(SentinelError, OSError):
+        if (directory / FILE_NAME).exists():
+            return State(directory)
+    return State(empty)
 
 
 Seen = tuple[Level, str, str] | tuple[Level, str]
@@ -64,8 +81,27 @@ Seen = tuple[Level, str, str] | tuple[Level, str]
 # --- the host -------------------------------------------------------------------------------------------------------
 
 
+def _configuration(patient: Patient) -> Iterator[Seen]:
+    for mistake in patient.mistakes:
+        yield (
+            "failed",
+            str(mistake),
+            f"correct it, then sentinel check-config --config {patient.path}; until then a running Sentinel keeps what it has",
+        )
+    if not patient.mistakes:
+        yield "ok", f"{patient.path} loads"
+
+
 def _state(patient: Patient) -> Iterator[Seen]:
     directory = patient.config.state
+    if not (directory / FILE_NAME).exists():
+        yield (
+            "warning",
+            f"{directory}: no state, nothing has run here yet",
+            "systemctl enable --now sentinel.target",
+        )
+        return
+    State(directory).close()
     usage = os.statvfs(directory)
     used = 1 - usage.f_bavail / max(1, usage.f_blocks)
     if used > FULL_SHARE:
@@ -75,7 +111,7 @@ def _state(patient: Patient) -> Iterator[Seen]:
             "free space or move state_directory",
         )
     else:
-        yield "ok", f"{directory}: writable, file system {used:.0%} full"
+        yield "ok", f"{directory}: state opens, file system {used:.0%} full"
 
 
 def _programs(patient: Patient) -> Iterator[Seen]:
@@ -263,6 +299,7 @@ def _ledger(patient: Patient) -> Iterator[Seen]:
 
 
 CHECKS: dict[str, Callable[[Patient], Iterator[Seen]]] = {
+    "H000-configuration": _configuration,
     "H001-state": _state,
     "H002-programs": _programs,
     "H003-secrets": _secrets,
@@ -276,22 +313,24 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Seen]]] = {
 }
 
 
-def bundle(findings: list[Finding], config: Config, path: Path) -> bytes:
+def bundle(findings: list[Finding], path: Path) -> bytes:
     """What a colleague needs to help: findings, versions, configuration without secrets, the ledger's last records."""
     import platform
 
     from sentinel import __version__, yamlfile
 
+    config, _ = configuration.load_what_is_right(path)
     entries = [entry.action + " " + entry.subject for entry in Ledger(config.state).entries()][-50:]
-    root = yamlfile.compose(yamlfile.read(path), str(path)) if path.exists() else None
+    try:
+        data = yamlfile.data(path)
+    except InvalidInputError:  # the findings say so; text of which nobody knows what is secret stays here
+        data = None
     content = {
         "sentinel": __version__,
         "python": platform.python_version(),
         "kernel": platform.release(),
-        "findings": [
-            {"check": f.check, "level": f.level, "message": f.message, "remedy": f.remedy} for f in findings
-        ],
-        "configuration": without_secrets(yamlfile.construct(root, str(path))) if root else None,
+        "findings": without_secrets([asdict(finding) for finding in findings]),
+        "configuration": without_secrets(data),
         "ledger": entries,
     }
     return json.dumps(content, indent=2, default=str).encode()

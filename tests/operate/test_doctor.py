@@ -49,7 +49,7 @@ def host(tmp_path):
 
 
 def findings(path):
-    return doctor.examine(yamlfile.load(path, config.Config), path)
+    return doctor.examine(path)
 
 
 def problem(path, check):
@@ -112,6 +112,45 @@ def test_broken_ledger(host, tmp_path):
     assert "ledger.jsonl:1: content does not match" in problem(host, "A001-ledger")
 
 
+def test_a_configuration_with_mistakes_is_a_failed_check_and_the_rest_is_looked_at(host, tmp_path):
+    """Section by section: logs is wrong, firewall and backup are not."""
+    (tmp_path / "key").chmod(0o644)
+    host.write_text(host.read_text().replace("format: nginx-access", "fromat: nginx-access") + "hots: x\n")
+    found = findings(host)
+    assert [f.message for f in found if f.check == "H000-configuration"] == [
+        f"{host}:2: unknown key 'logs.files.0.fromat'",
+        f"{host}:8: unknown key 'hots'",
+    ]
+    assert "open to everybody" in problem(host, "H003-secrets")
+    assert {f.check for f in found if f.level == "ok"} >= {"N001-interfaces", "B001-jobs", "A001-ledger"}
+    assert "L001-logs" not in {f.check for f in found}
+
+
+def test_a_file_that_is_no_yaml_and_one_that_is_not_there(host, tmp_path, sentinel):
+    host.write_text("host: [\n")
+    done = sentinel("doctor", "--config", host, "--bundle", tmp_path / "bundle.json", check=1)
+    assert f"failed   H000-configuration  {host}:2: not valid YAML" in done.stdout
+    assert json.loads((tmp_path / "bundle.json").read_text())["configuration"] is None
+    assert findings(tmp_path / "none.yml")[0].message == f"{tmp_path}/none.yml: No such file or directory"
+
+
+def test_looking_makes_no_state(tmp_path):
+    path = tmp_path / "sentinel.yml"
+    path.write_text(f"state_directory: {tmp_path}/state\n")
+    assert "nothing has run here yet" in problem(path, "H001-state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_that_does_not_open(host, tmp_path):
+    for file in (tmp_path / "state").glob("state.db*"):
+        file.unlink()
+    (tmp_path / "state" / "state.db").mkdir()
+    assert "state cannot be opened" in problem(host, "H001-state")
+    assert "logs has never run" in next(
+        f.message for f in findings(host) if f.check == "C001-components" and "logs" in f.message
+    )
+
+
 SECRETS = """\
 webhook:
   url: http://127.0.0.1:9/alerts
@@ -130,6 +169,14 @@ def test_bundle_has_no_secrets(host, tmp_path, sentinel):
     assert "127.0.0.1:9/alerts" in text
     assert str(tmp_path / "key") in text  # where it is kept is no secret
     assert (tmp_path / "bundle.json").stat().st_mode & 0o077 == 0
+
+
+def test_bundle_has_no_secrets_that_a_mistake_quotes(host, tmp_path, sentinel):
+    host.write_text(host.read_text() + "webhook: {url: 'http://admin:sEcReT1@wiki/'}\n")
+    sentinel("doctor", "--config", host, "--bundle", tmp_path / "bundle.json", check=1)
+    text = (tmp_path / "bundle.json").read_text()
+    assert "secrets belong in files" in text
+    assert "sEcReT" not in text
 
 
 def keys(model, seen):
