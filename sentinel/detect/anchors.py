@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sentinel.detect.alternatives import alternatives, weight
 from sentinel.detect.fastpattern import strength
-from sentinel.detect.rule import Content
+from sentinel.detect.rule import Content, Pcre
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from sentinel.detect.rule import Part, Rule
+    from sentinel.detect.alternatives import Pieces
+    from sentinel.detect.rule import Match, Part, Rule
 
 PIECE_LIMIT = 200  # bytes of one piece; longer ones gain nothing
 KEPT = 5  # pieces a rule
@@ -99,12 +101,52 @@ def pieces(rule: Rule, direction: int) -> tuple[bytes, ...]:
     return tuple(sorted(found, key=lambda piece: (-strength(piece), piece))[:KEPT])
 
 
-def _of_part(part: Part) -> Iterator[bytes]:
-    cut = _CUTS.get(part.buffer)
+def choices(rule: Rule, direction: int) -> tuple[Pieces, ...]:
+    """Alternatives, of each of which all pieces must stand in a message, the rarest first; of contents there is one.
+
+    A rule without contents is known by what its expressions cannot do without.
+    """
+    found = pieces(rule, direction)
+    return (found,) if found else max(_of_expressions(rule, direction), key=weight, default=())
+
+
+def payload_choices(matches: Sequence[Match]) -> tuple[Pieces, ...]:
+    """The same for the expressions about one payload."""
+    return max(_expressed(matches, _WHOLE), key=weight, default=())
+
+
+def _of_expressions(rule: Rule, direction: int) -> Iterator[tuple[Pieces, ...]]:
+    yield from _expressed(rule.payload, _WHOLE)
+    for part in rule.parts[direction]:
+        cut = _cut_of(part)
+        if cut is not None:
+            yield from _expressed(part.matches, cut)
+
+
+def _expressed(matches: Sequence[Match], cut: re.Pattern[bytes]) -> Iterator[tuple[Pieces, ...]]:
+    for match in matches:
+        if isinstance(match, Pcre) and not match.negated:
+            found = tuple(_rarest(choice, cut) for choice in alternatives(match.pattern, match.flags))
+            if found and all(found):
+                yield found
+
+
+def _rarest(choice: Pieces, cut: re.Pattern[bytes]) -> Pieces:
+    found = {piece for each in choice for piece in _cut(each, cut)}
+    return tuple(sorted(found, key=lambda piece: (-strength(piece), piece))[:KEPT])
+
+
+def _cut_of(part: Part) -> re.Pattern[bytes] | None:
+    """Where the buffer may differ from the wire; None: anywhere."""
     names = {step.name for step in part.transforms}
     if names == {"dotprefix"}:
-        cut, names = _DOTS, set()
-    if cut is None or names - _HARMLESS:
+        return _DOTS
+    return _CUTS.get(part.buffer) if names <= _HARMLESS else None
+
+
+def _of_part(part: Part) -> Iterator[bytes]:
+    cut = _cut_of(part)
+    if cut is None:
         return
     for match in part.matches:
         if isinstance(match, Content) and not match.negated:

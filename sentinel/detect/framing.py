@@ -62,7 +62,7 @@ def _is_odd(head: bytes) -> bool:
     return (
         b"\r\ntransfer-encoding" in head
         or b"\r\ncontent-encoding" in head
-        or b"\r\nupgrade" in head
+        or head.count(b"\r\nupgrade") > head.count(b"\r\nupgrade-insecure-requests:")
         or b"\r\nexpect" in head
         or b"\r\n " in head
         or b"\r\n\t" in head

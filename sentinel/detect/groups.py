@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from sentinel.detect.alternatives import weight
+from sentinel.detect.anchors import payload_choices
 from sentinel.detect.buffers import BUFFERS
 from sentinel.detect.index import AddressIndex, HeaderIndex
 from sentinel.detect.matcher import Matcher
@@ -22,6 +24,8 @@ Key = tuple[str, "tuple[Check, ...]"]  # buffer and its transforms
 ANY_APPLICATION = ""
 PAYLOADS = (6, 17, 1, 58)  # IP protocols with patterns of their own: TCP, UDP, ICMP, ICMPv6
 OTHER = -1
+# How rare bytes must be to be worth a search: "get" or "set" is everywhere, and a rule about one port is dismissed by its port.
+RARE, RARE_ON_A_PORT = 9, 13
 
 
 class Groups:
@@ -82,9 +86,22 @@ class Groups:
             self.ip_only.append(number)
         elif PROTOCOLS[rule.protocol].mode == "pkthdr":
             self.header_only.append(number)
-        elif fast is not None and fast.buffer == "payload":
+        else:
+            patterns = _patterns(rule)
+            if not patterns:
+                self.packet.append(number)
             for proto, entries in payload.items():
                 if rule.ip_protocols is None or proto in rule.ip_protocols:
-                    entries.append((fast.pattern, fast.nocase, number))
-        else:
-            self.packet.append(number)
+                    entries.extend((pattern, nocase, number) for pattern, nocase in patterns)
+
+
+def _patterns(rule: Rule) -> list[tuple[bytes, bool]]:
+    """Bytes of which one must stand in a payload before the rule is looked at, and whether their case is ignored."""
+    fast = rule.fast
+    if fast is not None:
+        return [(fast.pattern, fast.nocase)] if fast.buffer == "payload" else []
+    found = payload_choices(rule.payload)
+    anywhere = rule.source_ports.everything and rule.destination_ports.everything
+    if weight(found) < (RARE if anywhere else RARE_ON_A_PORT):
+        return []
+    return [(choice[0], True) for choice in found]

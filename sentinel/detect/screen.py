@@ -14,16 +14,17 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.addresses import within
-from sentinel.detect.anchors import PIECE_LIMIT, pieces, unreadable
-from sentinel.detect.fastpattern import strength
+from sentinel.detect.alternatives import weight
+from sentinel.detect.anchors import PIECE_LIMIT, choices, unreadable
 from sentinel.detect.fields import CACHED, Doubts, fields
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
+from sentinel.detect.groups import RARE
 from sentinel.detect.matcher import literal
 from sentinel.detect.prefilter import Pattern, Prefilter
 from sentinel.detect.rule import ByteExtract, ByteJump, ByteMath, ByteTest, Content, IsDataAt, Pcre
 from sentinel.detect.screen_bits import Bits
 from sentinel.detect.screen_rows import RowScreen
-from sentinel.detect.standing import Standing, judged
+from sentinel.detect.standing import Standing, judged, may_match
 from sentinel.detect.templates import REACH, template
 from sentinel.detect.verify import holds
 from sentinel.detect.view import View
@@ -116,14 +117,14 @@ class Screen:
                 part.buffer == "file.data" for part in rule.parts[direction]
             ):
                 self._smb_files.add(direction)
-            found = pieces(rule, direction)
+            found = choices(rule, direction)
             shape = template(rule.payload)
-            if shape is not None and shape.strength > GAIN + (strength(found[0]) if found else 0):
-                yield shape.expression, _Anchored(rule, found)
-            elif found:
-                yield literal(found[0]), _Anchored(rule, found)
-            elif proto == TCP and judged(rule, direction):
+            if shape is not None and shape.strength > GAIN + weight(found):
+                yield shape.expression, _Anchored(rule, found[0] if len(found) == 1 else ())
+            elif proto == TCP and weight(found) < RARE and judged(rule, direction):
                 self._standing[direction].append(rule)
+            elif found:
+                yield from ((literal(choice[0]), _Anchored(rule, choice)) for choice in found)
             else:
                 self._always |= rule.applications or {ANY}
 
@@ -132,6 +133,13 @@ class Screen:
 
     def lone(self, headers: object) -> NDArray[np.bool_]:
         return self._rows.lone(headers)
+
+    @property
+    def large(self) -> int:
+        return self._rows.large
+
+    def sized(self, headers: object) -> NDArray[np.bool_]:
+        return self._rows.sized(headers)
 
     def stream(
         self,
@@ -205,15 +213,14 @@ class _Scan:
                 verdict = known[id(rule)] = _about_http(rule) and _header_fits(rule, ends)
             return verdict
 
-        wanted = {
-            id(each.rule): each
-            for hit in hits
-            for each in self._rules[hit]
-            if fitting(each.rule) and all(piece in lower for piece in each.pieces)
-        }
+        wanted: dict[int, list[_Anchored]] = {}
+        for hit in hits:
+            for each in self._rules[hit]:
+                if fitting(each.rule) and all(piece in lower for piece in each.pieces):
+                    wanted.setdefault(id(each.rule), []).append(each)
         if not (wanted or self.standing):
             return False
-        suspects = tuple(each.rule for each in wanted.values())
+        suspects = tuple(each[0].rule for each in wanted.values())
         identity = self._identity(tuple(wanted))
         values = []
         for low, high in messages:
@@ -227,8 +234,11 @@ class _Scan:
                     return True
         for place, rule in self._doubts.possible(suspects, identity, self._direction, values):
             low, high = messages[place]
-            there = all(lower.find(piece, low, high) >= 0 for piece in wanted[id(rule)].pieces)
-            if there and self._bits.candidate(rule, notes):
+            there = (
+                all(lower.find(piece, low, high) >= 0 for piece in each.pieces) for each in wanted[id(rule)]
+            )
+            possible = any(there) and may_match(rule, self._direction, values[place])
+            if possible and self._bits.candidate(rule, notes):
                 return True
         return False
 

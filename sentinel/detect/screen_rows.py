@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -37,14 +38,25 @@ _BY_PACKET = {
     "ip_proto",
     "flow",
 }  # conditions that a session's first packet decides
+_OF_SIZES = {"flow", "stream_size"}
+
+
+NEVER = 1 << 62  # bytes
 
 
 class RowScreen:
     def __init__(self, packet_rules: Iterable[Rule], ip_only: Iterable[Rule]) -> None:
         self._rules: list[Rule] = []
         self._lone: list[Rule] = []
+        self._sized: list[Rule] = []
+        self.large = NEVER  # bytes of a direction, below which no rule about sizes matches
         for rule in packet_rules:
-            (self._lone if _stands_alone(rule) else self._rules).append(rule)
+            least = _least_size(rule) if _stands_alone(rule, _OF_SIZES) else 0
+            if least > 0 and all(each.kind == "limit" for each in rule.thresholds) and rule.thresholds:
+                self._sized.append(rule)
+                self.large = min(self.large, least)
+            else:
+                (self._lone if _stands_alone(rule, _BY_PACKET) else self._rules).append(rule)
         self._listed: list[tuple[int, int]] = []
         self._listed_six = False
         for rule in ip_only:
@@ -69,18 +81,32 @@ class RowScreen:
 
     def lone(self, headers: Any) -> Mask:
         """Rows that rules may match which need nothing of a flow but its first packet."""
-        found: Mask = np.zeros(len(headers.proto), np.bool_)
-        for rule in self._lone:
-            found |= _fits(rule, headers)
-        return found
+        return _any(self._lone, headers)
+
+    def sized(self, headers: Any) -> Mask:
+        """Rows that rules about the size of a session may match, which are content with one packet now and then."""
+        return _any(self._sized, headers)
 
 
-def _stands_alone(rule: Rule) -> bool:
+def _any(rules: Iterable[Rule], headers: Any) -> Mask:
+    found: Mask = np.zeros(len(headers.proto), np.bool_)
+    for rule in rules:
+        found |= _fits(rule, headers)
+    return found
+
+
+def _least_size(rule: Rule) -> int:
+    """What one direction or both must have carried at least before the rule can match."""
+    sizes = (check.args for check in rule.checks if check.name == "stream_size")
+    return max((wanted[1] for side, wanted in sizes if wanted[0] in {">", ">="}), default=0)
+
+
+def _stands_alone(rule: Rule, checks: AbstractSet[str]) -> bool:
     return (
         rule.action == "alert"
         and rule.mode == "packet"
         and not (rule.payload or rule.packet_parts or rule.stateful or rule.applications or rule.post)
-        and all(check.name in _BY_PACKET for check in rule.checks)
+        and all(check.name in checks for check in rule.checks)
         and all(each.track != "by_flow" for each in rule.thresholds)
     )
 

@@ -44,6 +44,13 @@ def judged(rule: Rule, direction: int) -> bool:
     )
 
 
+def may_match(rule: Rule, direction: int, found: Mapping[str, bytes]) -> bool:
+    """Do the message's fields leave the rule possible?"""
+    return all(
+        _may_hold(part, _forms(part.buffer, found)) for part in rule.parts[direction] if _readable(part)
+    )
+
+
 def _readable(part: Part) -> bool:
     return part.buffer in BUFFERS and not part.transforms
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sentinel.model import Batch
+from sentinel.protocol.reorder import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,8 @@ class Frame:
     tag: int
     look: bool = False  # only its headers are looked at, its flow stays put aside
     shown: Flow | None = None  # that was done before, with this stand-in for its flow
+    sizes: tuple[int, int] | None = None  # how far its session's streams have come
+    to_server: bool = True
 
 
 class Rows:
@@ -123,6 +126,15 @@ class Deferred:
     trusted: bool = False
     apps: set[str] = field(default_factory=set)  # what it may be speaking
     notes: set[Any] = field(default_factory=set)  # belongs to the screen
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How far the sequence numbers of both directions have come, as stream_size counts."""
+        (one, two), (first, second) = self.expected, self.begun
+        return (
+            (one - first) & MASK if first >= 0 <= one else 0,
+            (two - second) & MASK if second >= 0 <= two else 0,
+        )
 
     def keep(self, rows: Kept) -> int:
         """Remember frames for a replay; how many bytes that took."""

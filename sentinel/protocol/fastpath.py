@@ -11,7 +11,6 @@ their order, so what is inspected is inspected exactly as without this path.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,10 +18,10 @@ import numpy as np
 
 from sentinel import metrics
 from sentinel.model import Batch, Packet
-from sentinel.protocol import headers
+from sentinel.protocol import headers, likeness
 from sentinel.protocol.apps.recognise import PREFIX, possible
 from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
-from sentinel.protocol.fragments import Fragments, likeness
+from sentinel.protocol.fragments import Fragments, first_piece
 from sentinel.protocol.grouping import ACK, RST, Group, Run, groups
 from sentinel.protocol.network import NetworkParser
 from sentinel.protocol.reorder import FIN, MASK, SYN, join
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sentinel.model import Flow
     from sentinel.protocol.flow import FlowTable
     from sentinel.protocol.headers import Headers
     from sentinel.protocol.settings import ProtocolSettings
@@ -69,6 +69,13 @@ class Screen(Protocol):
 
     def lone(self, headers: Headers) -> NDArray[np.bool_]:
         """Rows that may match rules which need nothing else of a flow, if they are its first."""
+
+    @property
+    def large(self) -> int:
+        """From how many bytes of a direction on rules ask for the sizes of TCP sessions."""
+
+    def sized(self, headers: Headers) -> NDArray[np.bool_]:
+        """Rows that may match such rules, once their session is large."""
 
     def stream(
         self,
@@ -135,6 +142,7 @@ class FastParser:
         self._claim(frames, now)
         wanted = self.screen.rows(found)
         plain: list[int] = self.fragments.take(found, wanted, rows, frames) if put_aside.any() else []
+        sized = self.screen.sized(found)
         for group in groups(batch, found, wanted, self.screen.lone(found)):
             if group.key in self.slow or group.odd or not self._passes(group, found, rows):
                 self._give_up(group.key, now, frames)
@@ -143,6 +151,8 @@ class FastParser:
                     self._adopt(group, rows)
             elif group.lone:
                 frames += (replace(frame, look=True) for frame in rows.keep(group.rows[:1]).frames())
+            else:
+                frames += self._grown(group, found, rows, sized)
         frames += rows.keep(plain).frames()
         self._give_up_waiting(now, frames)
         self.passed += len(batch) - len(needed) - len(plain)
@@ -170,15 +180,31 @@ class FastParser:
             yield from self._replay(missed, now)
 
     def _look(self, packet: Packet, frame: Frame) -> Iterator[Packet]:
-        """The first packet of a session, for rules that ask for no more; the session itself stays put aside."""
+        """One packet of a session, for rules that ask for no more; the session itself stays put aside."""
         self.parser.decoder.frame(packet, frame.link_type, tag=frame.tag)
         flow = packet.flow = self.parser.flows.imagine(packet, packet.sport, packet.dport)
         flow.packets[0], flow.bytes[0] = 1, packet.wire_length
+        if frame.sizes is not None:
+            yield _of_large(packet, flow, frame)
+            return
         yield packet
-        alike = headers.decode(_single(frame), seed=self._seed, use_vlan=self.parser.found.use_vlan)
+        alike = headers.decode(likeness.single(frame), seed=self._seed, use_vlan=self.parser.found.use_vlan)
         put_aside = self.deferred.get(int(alike.key[0]))
         if put_aside is not None:
             put_aside.shown = flow
+
+    def _grown(self, group: Group, found: Headers, rows: Rows, wanted: NDArray[np.bool_]) -> Iterator[Frame]:
+        """The last packet of each direction of a session that has become large."""
+        flow = self.deferred.get(group.key)
+        if flow is None or max(flow.sizes) <= self.screen.large:
+            return
+        last = {
+            forward: row for row, forward in zip(group.rows, found.forward[group.rows].tolist(), strict=True)
+        }
+        for forward, row in last.items():
+            if wanted[row]:
+                (frame,) = rows.keep([row]).frames()
+                yield replace(frame, look=True, sizes=flow.sizes, to_server=forward == flow.forward)
 
     def finish(self) -> Iterator[Packet]:
         frames: list[Frame] = []
@@ -383,7 +409,7 @@ class FastParser:
         self.parser.adopt(packet, to_server=first == 0, expected=(expected[0], expected[1]))
 
     def _forward(self, frame: Frame) -> bool:
-        return bool(headers.decode(_single(frame), seed=self._seed).forward[0])
+        return bool(headers.decode(likeness.single(frame), seed=self._seed).forward[0])
 
     def _claim(self, frames: list[Frame], now: int) -> None:
         """Frames that are not plain take their flows with them, an ICMP error the flow that it quotes."""
@@ -393,25 +419,18 @@ class FastParser:
             packet = Packet(frame.number, frame.time, frame.data)
             self.parser.decoder.frame(packet, frame.link_type, tag=frame.tag)
             if packet.flowable:
-                whole += _of_flow(packet, frame)
+                whole += likeness.of_flow(packet, frame)
             elif packet.fragment:
-                pieces.append(_tagged(likeness(packet), packet, frame))
-        for key in self._flow_keys(whole):
+                pieces.append(likeness.tagged(first_piece(packet), packet, frame))
+        for key in likeness.keys(whole, seed=self._seed, use_vlan=self.parser.found.use_vlan):
             self._give_up(key, now, frames)
         if pieces:
-            self.fragments.give(headers.decode(_joined(pieces), seed=self._seed).key, now, frames)
+            self.fragments.give(headers.decode(likeness.joined(pieces), seed=self._seed).key, now, frames)
 
     def _take(self, packet: Packet, frame: Frame, now: int, frames: list[Frame]) -> None:
-        for key in self._flow_keys(_of_flow(packet, frame)):
+        alike = likeness.of_flow(packet, frame)
+        for key in likeness.keys(alike, seed=self._seed, use_vlan=self.parser.found.use_vlan):
             self._give_up(key, now, frames)
-
-    def _flow_keys(self, likenesses: list[Frame]) -> list[int]:
-        """All at once: one decoding costs as much for a thousand frames as for one."""
-        if not likenesses:
-            return []
-        alike = headers.decode(_joined(likenesses), seed=self._seed, use_vlan=self.parser.found.use_vlan)
-        keys: list[int] = alike.key.tolist()
-        return keys
 
     def _forget(self, key: int) -> None:
         self.held_bytes -= self.deferred.pop(key).held_bytes
@@ -440,45 +459,10 @@ def _by_sequence(frame: Frame) -> int:
     return frame.sequence
 
 
-def _of_flow(packet: Packet, frame: Frame) -> list[Frame]:
-    """A frame whose key is that of the packet's flow, if it is one that this path may have put aside."""
-    ends = packet.embedded or (packet.proto, packet.src, packet.sport, packet.dst, packet.dport)
-    return [_datagram(ends, packet, frame)] if ends[0] in {TCP, UDP} else []
-
-
-def _joined(frames: list[Frame]) -> Batch:
-    """Frames made by `_tagged`, as one batch."""
-    offsets = np.zeros(len(frames) + 1, np.int64)
-    np.cumsum([len(frame.data) for frame in frames], out=offsets[1:])
-    data = b"".join(frame.data for frame in frames)
-    return Batch(data=data, offsets=offsets, source="", link_type=headers.ETHERNET)
-
-
-def _datagram(ends: tuple[int, bytes, int, bytes, int], packet: Packet, frame: Frame) -> Frame:
-    """A bare datagram with these addresses and ports: its key is that of the flow."""
-    proto, source, sport, target, dport = ends
-    rest = struct.pack(">IIBBHHH", 0, 0, 0x50, ACK, 0, 0, 0) if proto == TCP else b"\0\x08\0\0"
-    body = struct.pack(">HH", sport, dport) + rest
-    if len(source) == 4:
-        head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(body), 0, 64, proto, 0)
-    else:
-        head = struct.pack(">IHBB", 6 << 28, len(body), proto, 64)
-    return _tagged(head + source + target + body, packet, frame)
-
-
-def _tagged(data: bytes, packet: Packet, frame: Frame) -> Frame:
-    """An IP datagram as it would have come along with the packet."""
-    tags = b"".join(struct.pack(">HH", headers.VLANS[0], tag) for tag in packet.vlan)
-    kind = struct.pack(">H", headers.IPV4 if data[0] >> 4 == 4 else headers.IPV6)
-    data = bytes(12) + tags + kind + data
-    return Frame(frame.sequence, frame.number, frame.time, data, len(data), headers.ETHERNET, 0)
-
-
-def _single(frame: Frame) -> Batch:
-    return Batch(
-        data=frame.data,
-        offsets=np.array([0, len(frame.data)], np.int64),
-        source="",
-        link_type=frame.link_type,
-        vlan=np.array([frame.tag], np.uint32) if frame.tag else None,
-    )
+def _of_large(packet: Packet, flow: Flow, frame: Frame) -> Packet:
+    if not frame.to_server:
+        flow.src, flow.sport, flow.dst, flow.dport = flow.dst, flow.dport, flow.src, flow.sport
+        packet.to_server = False
+    packet.established = flow.established = True
+    flow.stream_size[:] = frame.sizes or (0, 0)
+    return packet

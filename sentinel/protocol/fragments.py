@@ -116,7 +116,7 @@ class Fragments:
             del self._given[0]
 
 
-def likeness(packet: Packet) -> bytes:
+def first_piece(packet: Packet) -> bytes:
     """A bare first piece of the packet's datagram, from its IP header on: its key is that of all others."""
     if packet.version == 4:
         identifier = packet.data[packet.l3 + 4 : packet.l3 + 6]

@@ -38,6 +38,8 @@ alert http any any -> any any (http.uri.raw; pcre:"/%2[0f]/i"; sid:13;)
 alert http any any -> any any (http.user_agent; pcre:"/^curl\\/\\d+$/"; http.uri; pcre:"/id/"; sid:14;)
 alert http any any -> any any (http.request_body; pcre:"/^user=\\w/"; sid:15;)
 alert http any any -> any any (http.response_body; pcre:"/stack\\s+trace|^fin$/i"; sid:16;)
+alert tcp any any -> any any (flow:established; pcre:"/RAW.?b(?:yte|it)s\\b|no such/i"; sid:17;)
+alert http any any -> any any (http.uri; pcre:"/[?&](?:uid|pages)=\\d|\\/adm(?:in)?$/"; sid:18;)
 """
 URIS = [
     *("/", "/evil", "/e%76il", "//evil", "/a%20b", "/?id=12345", "/?id=1", "/x/../evil", "/list?page=3"),
@@ -264,6 +266,14 @@ def test_rows_find_flags_and_addresses(rule, tmp_path):
     assert not np.any(RowScreen([lone], []).rows(headers.decode(batch)))
     assert not np.any(RowScreen([scan], []).lone(headers.decode(batch)))
     assert not np.any(RowScreen([], []).rows(headers.decode(batch)))
+
+
+def test_rules_about_sizes_ask_for_packets_of_large_sessions_only(rule):
+    sized = "alert tcp any any -> any 80 (stream_size:client,>,5000; stream_size:server,<,9; flow:to_server; {}sid:1;)"
+    limit = "threshold:type limit,track by_src,count 1,seconds 9; "
+    assert RowScreen([rule(sized.format(limit))], []).large == 5000
+    assert RowScreen([rule(sized.format(""))], []).large > 1 << 32  # wants every packet
+    assert RowScreen([rule(sized.format(limit).replace(",>,", ",<,"))], []).large > 1 << 32
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ class Words:
 
     usable = True
     decoder_events = False
+    large = 1 << 62
 
     def __init__(self, word=b"EVIL", flagged=0, lone=0):
         self.word, self.flagged, self.alone = word, flagged, lone
@@ -29,6 +30,9 @@ class Words:
 
     def lone(self, headers):
         return (headers.tcp_flags == self.alone) & (self.alone > 0)
+
+    def sized(self, headers):
+        return headers.proto == 6
 
     def stream(self, ends, to_server, data, *, packets, whole, apps, notes):
         self.scanned += len(data)
@@ -83,6 +87,24 @@ def test_only_the_flow_with_a_candidate_is_inspected(rows):
     assert list(fast) == [key for key in slow if any(number == 1000 for _, number in key)]
     assert fast == {key: slow[key] for key in fast}
     assert parser.passed >= 5 * len(good[0])
+
+
+@pytest.mark.parametrize("rows", [3, 4096])
+def test_of_a_large_session_a_packet_of_each_direction_is_shown(rows):
+    conversation = talk(b"x" * 900, b"y" * 900)
+    screen = Words()
+    screen.large = 1500
+    parser = FastParser(ProtocolSettings(), {}, screen, Recorder())
+    shown = [
+        (packet.to_server, packet.flow.src == packet.src, packet.established, tuple(packet.flow.stream_size))
+        for at in range(0, len(conversation.frames), rows)
+        for packet in parser.feed(batch(conversation.frames[at : at + rows], first=at + 1))
+    ]
+    exact = list(NetworkParser(ProtocolSettings(), {}, Recorder()).feed(batch(conversation.frames)))
+    assert {to_server for to_server, *_ in shown} == {True, False}
+    assert all(from_client is to_server and known for to_server, from_client, known, _ in shown)
+    assert shown[-1][3] == tuple(exact[-1].flow.stream_size)
+    assert len(parser.deferred) == 1
 
 
 def test_what_is_unusual_is_inspected():

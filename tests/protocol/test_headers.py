@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sentinel.model import Packet
 from sentinel.protocol.decode import Decoder
 from sentinel.protocol.defrag import _read_4, _read_6
-from sentinel.protocol.fragments import likeness
+from sentinel.protocol.fragments import first_piece
 from sentinel.protocol.headers import FIRST, LAST, decode
 
 FRAMES = [
@@ -54,7 +54,7 @@ def agrees(frames, link_type=1):
             assert found.ttl[number] == packet.data[packet.l3 + (8 if packet.version == 4 else 7)]
             _, start, more, _, _ = (_read_4 if packet.version == 4 else _read_6)(packet)
             assert found.part[number] == (0 if start else FIRST) | (0 if more else LAST)
-            alike = batch([ethernet(likeness(packet), 0x0800 if packet.version == 4 else 0x86DD)])
+            alike = batch([ethernet(first_piece(packet), 0x0800 if packet.version == 4 else 0x86DD)])
             if not packet.vlan:
                 assert decode(alike).key[0] == found.key[number]
         else:

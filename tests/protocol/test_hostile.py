@@ -35,12 +35,15 @@ class Everything:
 
     usable = True
     decoder_events = True
+    large = 1 << 62
 
     def rows(self, headers):
         return headers.tcp_flags >= 0
 
     def lone(self, headers):
         return headers.tcp_flags < 0
+
+    sized = lone
 
     def stream(self, ends, to_server, data, *, packets, whole, apps, notes):
         return -1
