@@ -10,7 +10,8 @@ import typer
 
 from sentinel.cli import databases, upkeep
 from sentinel.cli.keys import app as keys
-from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, REPOSITORY
+from sentinel.cli.options import grouped
+from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, Place
 
 if TYPE_CHECKING:
     from sentinel.backup.repo.snapshots import Snapshot
@@ -100,14 +101,14 @@ def run(
 
 
 @app.command("list")
+@grouped
 def list_(
-    repository: str = REPOSITORY,
     job: str = JOB,
     snapshot: str = typer.Option(
         "", "--snapshot", metavar="ID", help="List the files of this snapshot instead."
     ),
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
     as_json: bool = AS_JSON,
 ) -> None:
     """The snapshots of a repository, oldest first; or the files of one."""
@@ -115,9 +116,9 @@ def list_(
     from sentinel.backup.repo.snapshots import list_snapshots
     from sentinel.backup.restore import list_files
     from sentinel.cli.listing import print_json, print_table
-    from sentinel.cli.repositories import opened, when
+    from sentinel.cli.repositories import when
 
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         tags = (tag_of(job),) if job else ()
         if snapshot:
             found = _find(opened_repository, snapshot, job)
@@ -138,14 +139,14 @@ def list_(
 
 
 @app.command()
+@grouped
 def check(
-    repository: str = REPOSITORY,
     read_data: bool = typer.Option(False, "--read-data", help="Read and verify every byte."),
     percentage: float = typer.Option(
         0.0, "--percentage", metavar="P", help="Read today's part, P percent of all packs."
     ),
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
     as_json: bool = AS_JSON,
 ) -> None:
     """Check structure, and data where asked; every finding on a line of its own."""
@@ -154,13 +155,13 @@ def check(
     from sentinel.backup.check import Subset
     from sentinel.backup.check import check as check_repository
     from sentinel.cli.listing import print_json
-    from sentinel.cli.repositories import bar, opened
+    from sentinel.cli.repositories import bar
 
     subset = Subset.everything() if read_data else None
     if percentage:
         subset = Subset.rotating(percentage, int(time.time() // 86_400))
     with (
-        opened(config, repository, password_file) as opened_repository,
+        place.open() as opened_repository,
         bar("check", quiet=as_json) as progress,
     ):
         report = check_repository(opened_repository, read_data=subset, progress=progress)
@@ -174,9 +175,9 @@ def check(
 
 
 @app.command()
+@grouped
 def restore(
     snapshot: str = typer.Argument(metavar="SNAPSHOT", help="An id, a prefix of one, or latest."),
-    repository: str = REPOSITORY,
     target: Path | None = typer.Option(
         None, "--target", metavar="DIR", help="Where to; paths are re-created below it."
     ),
@@ -186,22 +187,22 @@ def restore(
     in_place: bool = typer.Option(False, "--in-place", help="Write over live data."),
     verify: bool = typer.Option(True, help="Read every file again afterwards."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be restored."),
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
     as_json: bool = AS_JSON,
 ) -> None:
     """Restore files to another place; an interrupted restore goes on where it stopped."""
     from sentinel.backup.restore import RestoreOptions
     from sentinel.backup.restore import restore as restore_files
     from sentinel.cli.listing import print_json
-    from sentinel.cli.repositories import bar, opened, size
+    from sentinel.cli.repositories import bar, size
     from sentinel.errors import UsageError
 
     if target is None and not in_place:
         raise UsageError("where to? --target DIR (or --in-place to write over live data)")
     options = RestoreOptions(verify=verify, dry_run=dry_run, in_place=in_place)
     with (
-        opened(config, repository, password_file) as opened_repository,
+        place.open() as opened_repository,
         bar("restore", quiet=as_json) as progress,
     ):
         found = _find(opened_repository, snapshot, job)
@@ -227,16 +228,16 @@ def restore(
 
 
 @app.command()
+@grouped
 def dump(
     snapshot: str = typer.Argument(metavar="SNAPSHOT"),
     path: str = typer.Argument("", metavar="[PATH]", help="A file's path in the snapshot."),
     table: str = typer.Option(
         "", "--table", metavar="NAME", help="One table as SQL (with --job, of a database)."
     ),
-    repository: str = REPOSITORY,
     job: str = JOB,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
 ) -> None:
     """One file, or one table of a database dump, to stdout."""
     import sys
@@ -244,12 +245,11 @@ def dump(
     from sentinel.backup import access
     from sentinel.backup.restore import dump as dump_file
     from sentinel.backup.source.tables import table_dump
-    from sentinel.cli.repositories import opened
     from sentinel.errors import UsageError
 
     if bool(path) == bool(table):
         raise UsageError("name either a file of the snapshot or a --table")
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         found = _find(opened_repository, snapshot, job)
         if table:
             table_dump(access.opener(opened_repository, found), found.paths, table, sys.stdout.buffer)

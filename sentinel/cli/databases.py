@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from sentinel.cli.options import grouped
 from sentinel.cli.repositories import AS_JSON, CONFIG
 
 if TYPE_CHECKING:
@@ -18,26 +20,41 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look for, rename or drop a database that a restore made.", no_args_is_help=True)
 
 SNAPSHOT = typer.Option("latest", "--snapshot", metavar="ID", help="An id, a prefix of one, or latest.")
-INTO = typer.Option(
-    "", "--into", metavar="TARGET", help="A database's name, or a file. Default: the source's."
-)
+
+
 # A playbook in a sandbox sets these variables, so that its commands read the same there and for real.
-HOST = typer.Option("", "--host", envvar="SENTINEL_TARGET_HOST", help="Another server: a name, or a socket.")
-PORT = typer.Option("", "--port", envvar="SENTINEL_TARGET_PORT", help="Its port.")
-USER = typer.Option(
-    "",
-    "--user",
-    envvar="SENTINEL_TARGET_USER",
-    help="Its user; the password comes from $SENTINEL_TARGET_PASSWORD.",
-)
-FOREIGN = typer.Option(
-    False,
-    "--foreign",
-    envvar="SENTINEL_TARGET_FOREIGN",
-    help="Another server: make the roles that the dump names.",
-)
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Another server than the source's; nothing given is the source's own."""
+
+    host: str = typer.Option(
+        "", "--host", envvar="SENTINEL_TARGET_HOST", help="Another server: a name, or a socket."
+    )
+    port: str = typer.Option("", "--port", envvar="SENTINEL_TARGET_PORT", help="Its port.")
+    user: str = typer.Option(
+        "",
+        "--user",
+        envvar="SENTINEL_TARGET_USER",
+        help="Its user; the password comes from $SENTINEL_TARGET_PASSWORD.",
+    )
 
 
+@dataclass(frozen=True, slots=True)
+class Copy(Server):
+    """Where a copy goes or is."""
+
+    into: str = typer.Option(
+        "", "--into", metavar="TARGET", help="A database's name, or a file. Default: the source's."
+    )
+    foreign: bool = typer.Option(
+        False,
+        "--foreign",
+        envvar="SENTINEL_TARGET_FOREIGN",
+        help="Another server: make the roles that the dump names.",
+    )
+
+
+@grouped
 def load(
     job: str = typer.Argument(),
     snapshot: str = SNAPSHOT,
@@ -45,11 +62,8 @@ def load(
         None, "--saved", metavar="DIR", help="From what `save` set aside instead."
     ),
     if_present: bool = typer.Option(False, "--if-present", help="Do nothing when --saved is not there."),
-    into: str = INTO,
-    host: str = HOST,
-    port: str = PORT,
-    user: str = USER,
-    foreign: bool = FOREIGN,
+    *,
+    copy: Copy,
     force: bool = typer.Option(False, "--force", help="Also into the source itself, and over what is there."),
     config: Path = CONFIG,
 ) -> None:
@@ -57,7 +71,7 @@ def load(
     from sentinel.backup import access, safety
     from sentinel.backup.targets import require_other, source_of
 
-    settings, chosen, target = _target(config, job, into, (host, port, user), foreign=foreign)
+    settings, chosen, target = _target(config, job, copy)
     if not force:
         require_other(source_of(chosen), target)
     if saved:
@@ -73,14 +87,12 @@ def load(
     typer.echo(f"loaded snapshot {found.short_id} into {target.address()}")
 
 
+@grouped
 def verify(
     job: str = typer.Argument(),
     snapshot: str = SNAPSHOT,
-    into: str = INTO,
-    host: str = HOST,
-    port: str = PORT,
-    user: str = USER,
-    foreign: bool = FOREIGN,
+    *,
+    copy: Copy,
     config: Path = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
@@ -92,13 +104,13 @@ def verify(
     from sentinel.errors import SourceError
     from sentinel.state import State
 
-    settings, chosen, copy = _target(config, job, into, (host, port, user), foreign=foreign)
+    settings, chosen, restored = _target(config, job, copy)
     with access.open_repository(access.repository_of(settings, chosen.repository)) as repository:
         found = access.job_snapshot(repository, job, snapshot)
         recorded = access.recorded_of(repository, found, State(load_config(config)[0].state), job)
     if recorded is None:
         raise SourceError(f"snapshot {found.short_id}: nothing was recorded when it was taken")
-    problems = differences(recorded, copy.measure())
+    problems = differences(recorded, restored.measure())
     if as_json:
         count = {"tables": len(recorded.tables), "rows": recorded.rows()}
         print_json({"snapshot": found.id, "differences": problems} | count)
@@ -108,64 +120,61 @@ def verify(
         raise SourceError("the copy is not what was backed up: " + "; ".join(problems))
 
 
+@grouped
 def save(
     job: str = typer.Argument(),
     directory: Path = typer.Argument(metavar="DIR", help="Must not exist yet."),
-    into: str = INTO,
-    host: str = HOST,
-    port: str = PORT,
-    user: str = USER,
-    foreign: bool = FOREIGN,
+    *,
+    copy: Copy,
     config: Path = CONFIG,
 ) -> None:
     """Set a database's present content aside in a folder, to load it again with `load --saved`."""
     from sentinel.backup import safety
     from sentinel.cli.repositories import size
 
-    target = _target(config, job, into, (host, port, user), foreign=foreign)[2]
+    target = _target(config, job, copy)[2]
     typer.echo(f"saved {size(safety.save(target, directory))} in {directory}")
 
 
 @app.command()
-def answers(
-    job: str = typer.Argument(), host: str = HOST, port: str = PORT, user: str = USER, config: Path = CONFIG
-) -> None:
+@grouped
+def answers(job: str = typer.Argument(), *, server: Server, config: Path = CONFIG) -> None:
     """Whether the job's database server answers (the database itself may be gone)."""
-    typer.echo(_target(config, job, "", (host, port, user), foreign=False)[2].address())
+    typer.echo(_target(config, job, server)[2].address())
 
 
 @app.command()
+@grouped
 def exists(
     job: str = typer.Argument(),
     name: str = typer.Argument(),
     absent: bool = typer.Option(False, "--absent", help="Succeed when it does not exist."),
-    host: str = HOST,
-    port: str = PORT,
-    user: str = USER,
+    *,
+    server: Server,
     config: Path = CONFIG,
 ) -> None:
     """Whether a database of this name exists; exit code 1 when not."""
-    found = _server(config, job, name, (host, port, user)).exists()
+    found = _server(config, job, name, server).exists()
     typer.echo(f"{name}: {'exists' if found else 'does not exist'}")
     if found is absent:
         raise typer.Exit(1)
 
 
 @app.command()
+@grouped
 def rename(
     job: str = typer.Argument(),
     name: str = typer.Argument(),
     new: str = typer.Argument(),
-    host: str = HOST,
-    port: str = PORT,
-    user: str = USER,
+    *,
+    server: Server,
     config: Path = CONFIG,
 ) -> None:
     """Rename a PostgreSQL database; its connections are cut."""
     from sentinel.backup.source.postgresql import Postgresql
     from sentinel.errors import UsageError
 
-    database = _server(config, job, name, (host, port, user))
+    database = _server(config, job, name, server)
     if not isinstance(database, Postgresql):
         raise UsageError("only a PostgreSQL database can be renamed")
     database.rename(new)
@@ -173,19 +182,19 @@ def rename(
 
 
 @app.command()
+@grouped
 def drop(
     job: str = typer.Argument(),
     name: str = typer.Argument(),
-    host: str = HOST,
-    port: str = PORT,
-    user: str = USER,
+    *,
+    server: Server,
     config: Path = CONFIG,
 ) -> None:
     """Drop a copy that a restore made; never the job's own database."""
     from sentinel.backup.targets import require_other, source_of
     from sentinel.cli.repositories import load as load_config
 
-    database = _server(config, job, name, (host, port, user))
+    database = _server(config, job, name, server)
     require_other(source_of(load_config(config)[1].jobs[job]), database)
     database.drop()
     typer.echo(f"dropped {name}")
@@ -195,7 +204,7 @@ def drop(
 
 
 def _target(
-    config: Path, job: str, into: str, server: tuple[str, str, str], *, foreign: bool
+    config: Path, job: str, where: Server, into: str = ""
 ) -> tuple[BackupSettings, JobSettings, Source]:
     import os
 
@@ -204,22 +213,23 @@ def _target(
     from sentinel.cli.repositories import load as load_config
     from sentinel.errors import UsageError
 
-    host, port, user = server
-    if port and not port.isdigit():
-        raise UsageError(f"--port {port}: not a number")
+    if where.port and not where.port.isdigit():
+        raise UsageError(f"--port {where.port}: not a number")
+    foreign = isinstance(where, Copy) and where.foreign
+    into = where.into if isinstance(where, Copy) else into
     password = os.environ.get("SENTINEL_TARGET_PASSWORD")
     settings = load_config(config)[1]
     chosen = job_of(settings, job)
-    target = Target(into, host, int(port) if port else None, user, password, foreign)
+    target = Target(into, where.host, int(where.port) if where.port else None, where.user, password, foreign)
     return settings, chosen, target_of(chosen, target)
 
 
-def _server(config: Path, job: str, name: str, server: tuple[str, str, str]) -> Postgresql | Mariadb:
+def _server(config: Path, job: str, name: str, server: Server) -> Postgresql | Mariadb:
     from sentinel.backup.source.mariadb import Mariadb
     from sentinel.backup.source.postgresql import Postgresql
     from sentinel.errors import UsageError
 
-    target = _target(config, job, name, server, foreign=False)[2]
+    target = _target(config, job, server, name)[2]
     if not isinstance(target, (Postgresql, Mariadb)):
         raise UsageError(f"{job}: {target.kind} has no databases by name")
     return target

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, REPOSITORY
+from sentinel.cli.options import grouped
+from sentinel.cli.repositories import AS_JSON, Place
 
 if TYPE_CHECKING:
     from sentinel.backup.repo.repository import Repository
@@ -20,18 +21,17 @@ NEW = typer.Option(
 
 
 @app.command("list")
+@grouped
 def list_(
-    repository: str = REPOSITORY,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
     as_json: bool = AS_JSON,
 ) -> None:
     """The keys of a repository; the current one is the one that opened it."""
     from sentinel.backup.repo.keys import list_keys
     from sentinel.cli.listing import print_json, print_table
-    from sentinel.cli.repositories import opened
 
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         found = list_keys(opened_repository)
     if as_json:
         print_json([asdict(key) for key in found])
@@ -43,22 +43,22 @@ def list_(
 
 
 @app.command()
+@grouped
 def add(
     new_password_file: Path = NEW,
-    repository: str = REPOSITORY,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
 ) -> None:
     """Let a further password open the repository."""
     from sentinel.backup.repo.keys import add_key
-    from sentinel.cli.repositories import opened
 
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         made = add_key(opened_repository, _password(new_password_file))
     typer.echo(f"added key {made[:8]}")
 
 
 @app.command()
+@grouped
 def remove(
     key: str = typer.Argument("", metavar="[ID]"),
     opened_by: Path | None = typer.Option(
@@ -67,18 +67,16 @@ def remove(
         metavar="FILE",
         help="The key of this password instead; nothing to do when it has none.",
     ),
-    repository: str = REPOSITORY,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
 ) -> None:
     """Take a password's key away; the one in use and the last one stay."""
     from sentinel.backup.repo.keys import remove_key
-    from sentinel.cli.repositories import opened
     from sentinel.errors import UsageError
 
     if bool(key) == bool(opened_by):
         raise UsageError("name either a key or the password file whose key it is (--opened-by)")
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         if opened_by:
             key = _key_of(opened_repository, opened_by)
         if key:
@@ -87,17 +85,16 @@ def remove(
 
 
 @app.command()
+@grouped
 def passwd(
     new_password_file: Path = NEW,
-    repository: str = REPOSITORY,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
 ) -> None:
     """Replace the password in use by a new one."""
     from sentinel.backup.repo.keys import change_password
-    from sentinel.cli.repositories import opened
 
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         change_password(opened_repository, _password(new_password_file))
     typer.echo("password changed")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,18 @@ REPOSITORY = typer.Option(
 PASSWORD_FILE = typer.Option(
     None, "--password-file", metavar="FILE", help="For a location; also $RESTIC_PASSWORD_FILE."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which repository, and what opens it; an option of each field (options.py)."""
+
+    repository: str = REPOSITORY
+    password_file: Path | None = PASSWORD_FILE
+    config: Path = CONFIG
+
+    def open(self) -> AbstractContextManager[Repository]:
+        return opened(self.config, self.repository, self.password_file)
 
 
 def load(path: Path) -> tuple[Config, BackupSettings]:

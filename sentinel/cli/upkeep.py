@@ -1,70 +1,199 @@
-"""sentinel backup forget, prune, unlock: what keeps a repository from growing and stuck."""
+"""sentinel backup forget, prune, renew, unlock, pause: what keeps a repository from growing and stuck."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, REPOSITORY
+from sentinel.cli.options import grouped
+from sentinel.cli.repositories import AS_JSON, CONFIG, REPOSITORY, Place
+
+if TYPE_CHECKING:
+    from sentinel.backup.repo.repository import Repository
+    from sentinel.backup.retention import Decision, Policy
 
 DRY_RUN = typer.Option(False, "--dry-run", help="Say what would happen.")
+KEEP_TAG = typer.Option(
+    [], "--keep-tag", metavar="TAG[,TAG]", help="Those with all of these tags; repeatable."
+)
+TAG = typer.Option([], "--tag", metavar="TAG", help="Only with this tag; repeatable.")
+PATH = typer.Option([], "--path", metavar="PATH", help="Only of this path; repeatable.")
 
 
+def _count(text: str) -> int:
+    """As restic: -1 and unlimited keep all."""
+    count = -1 if text == "unlimited" else int(text)
+    if count < -1:
+        raise ValueError(text)
+    return count
+
+
+def _keep(name: str, what: str, short: str = "") -> Any:
+    flags = [f"--keep-{name}", *([short] if short else [])]
+    return typer.Option(0, *flags, metavar="N", parser=_count, show_default=False, help=what)
+
+
+def _within(name: str, what: str) -> Any:
+    flag = f"--keep-within{name}"
+    return typer.Option("", flag, metavar="DURATION", help=f"{what} newer than this before the newest.")
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """restic's --keep-*; several are joined by or."""
+
+    keep_last: int = _keep("last", "The last N snapshots; unlimited keeps all, here as below.", "-l")
+    keep_hourly: int = _keep("hourly", "The newest of each of the last N hours that have one.", "-H")
+    keep_daily: int = _keep("daily", "Of days.", "-d")
+    keep_weekly: int = _keep("weekly", "Of weeks.", "-w")
+    keep_monthly: int = _keep("monthly", "Of months.", "-m")
+    keep_yearly: int = _keep("yearly", "Of years.", "-y")
+    keep_within: str = _within("", "All that are (like 1y5m7d2h)")
+    keep_within_hourly: str = _within("-hourly", "The newest of each hour")
+    keep_within_daily: str = _within("-daily", "The newest of each day")
+    keep_within_weekly: str = _within("-weekly", "The newest of each week")
+    keep_within_monthly: str = _within("-monthly", "The newest of each month")
+    keep_within_yearly: str = _within("-yearly", "The newest of each year")
+    keep_tag: list[str] = KEEP_TAG
+
+    def policy(self) -> Policy:
+        from sentinel.backup.retention import Policy, check_duration
+
+        values = {name.removeprefix("keep_"): value for name, value in asdict(self).items()}
+        for name, value in values.items():
+            if name.startswith("within") and value:
+                check_duration(value)
+        return Policy(tags=tuple(values.pop("tag")), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """The snapshots that forget looks at when no job is named."""
+
+    host: str = typer.Option("", "--host", metavar="NAME", help="Only this host's.")
+    tag: list[str] = TAG
+    path: list[str] = PATH
+    group_by: str = typer.Option(
+        "host,paths",
+        "--group-by",
+        metavar="WORDS",
+        help="Each group has its own history: host, paths, tags, or none (''). A job's is by host.",
+    )
+
+    def groups(self) -> tuple[str, ...]:
+        from sentinel.backup.retention import GROUPS
+        from sentinel.errors import UsageError
+
+        words = tuple(
+            {"path": "paths", "tag": "tags"}.get(word, word) for word in self.group_by.split(",") if word
+        )
+        unknown = [word for word in words if word not in GROUPS]
+        if unknown:
+            raise UsageError(f"--group-by {self.group_by}: known are {', '.join(GROUPS)}")
+        return words
+
+
+@grouped
 def forget(
     job: str = typer.Argument(
-        "", metavar="[JOB]", help="By the job's `keep` settings; or name snapshots with --snapshot."
+        "",
+        metavar="[JOB]",
+        help="Its snapshots, by its `keep` settings or the options; else the repository's.",
     ),
     snapshot: list[str] = typer.Option(
         [], "--snapshot", metavar="ID", help="Forget exactly this one; repeatable."
     ),
+    *,
+    keep: Keep,
+    which: Which,
+    then_prune: bool = typer.Option(False, "--prune", help="And remove what nobody needs any more."),
     dry_run: bool = DRY_RUN,
-    repository: str = REPOSITORY,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    place: Place,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Drop snapshots by a job's retention, with the reason for each one that stays."""
-    from sentinel.backup import access
-    from sentinel.backup.jobs import policy_of
-    from sentinel.backup.repo.snapshots import find_snapshot
-    from sentinel.backup.retention import decide
+    """Drop snapshots by a retention policy, with the reasons for each one that stays."""
     from sentinel.backup.retention import forget as forget_snapshots
     from sentinel.cli.listing import print_json, print_table
-    from sentinel.cli.repositories import load, opened, when
-    from sentinel.errors import UsageError
+    from sentinel.cli.repositories import when
 
-    if bool(job) == bool(snapshot):
-        raise UsageError("name either a job or snapshots (--snapshot)")
-    if snapshot:
-        with opened(config, repository, password_file) as opened_repository:
-            gone = [find_snapshot(opened_repository, name).id for name in snapshot]
-            count = len(gone) if dry_run else forget_snapshots(opened_repository, gone)
-        retained = f", {len(gone) - count} are still retained by Object Lock" if count < len(gone) else ""
-        typer.echo(f"{'would forget' if dry_run else 'forgot'} {count} snapshots{retained}")
-        return
-    settings = load(config)[1]
-    job_settings = access.job_of(settings, job)
-    policy = policy_of(job_settings.keep)
-    if policy is None:
-        raise UsageError(f"job {job!r} has no `keep` settings: nothing is ever forgotten")
-    with access.open_repository(access.repository_of(settings, job_settings.repository)) as found:
-        decisions = decide(access.job_snapshots(found, job), policy, group_by=("host",))
-        if not dry_run:
-            forget_snapshots(found, [decision.snapshot.id for decision in decisions if not decision.keep])
+    policy = keep.policy()
+    with _repository_of(job, place) as repository:
+        decisions = _decisions(repository, job, snapshot, policy, which, place)
+        gone = [decision.snapshot.id for decision in decisions if not decision.keep]
+        count = forget_snapshots(repository, gone) if gone and not dry_run else len(gone)
+        if then_prune and not dry_run:
+            from sentinel.backup.prune import prune as prune_repository
+
+            prune_repository(repository)
     if as_json:
         print_json([{"id": d.snapshot.id, "keep": d.keep, "reasons": list(d.reasons)} for d in decisions])
         return
-    rows = [
-        (d.snapshot.short_id, when(d.snapshot.time_ns), "keep" if d.keep else "forget", ", ".join(d.reasons))
-        for d in decisions
-    ]
-    print_table(("id", "time", "decision", "reasons"), rows)
+    if not snapshot:
+        rows = [
+            (
+                d.snapshot.short_id,
+                when(d.snapshot.time_ns),
+                "keep" if d.keep else "forget",
+                ", ".join(d.reasons),
+            )
+            for d in decisions
+        ]
+        print_table(("id", "time", "decision", "reasons"), rows)
+    retained = f", {len(gone) - count} are still retained by Object Lock" if count < len(gone) else ""
+    typer.echo(f"{'would forget' if dry_run else 'forgot'} {count} snapshots{retained}")
 
 
+def _repository_of(job: str, place: Place) -> AbstractContextManager[Repository]:
+    """The job's own, unless another one is named."""
+    from sentinel.backup import access
+    from sentinel.cli.repositories import load
+
+    if not job or place.repository:
+        return place.open()
+    settings = load(place.config)[1]
+    return access.open_repository(access.repository_of(settings, access.job_of(settings, job).repository))
+
+
+def _decisions(
+    repository: Repository, job: str, named: list[str], policy: Policy, which: Which, place: Place
+) -> list[Decision]:
+    from sentinel.backup import access
+    from sentinel.backup.repo.snapshots import find_snapshot, list_snapshots
+    from sentinel.backup.retention import Decision, decide
+    from sentinel.errors import UsageError
+
+    if named:
+        if job or not policy.is_empty():
+            raise UsageError("--snapshot names what goes: it takes neither a job nor --keep-*")
+        found = [find_snapshot(repository, name) for name in dict.fromkeys(named)]
+        return [Decision(snapshot, keep=False, reasons=()) for snapshot in found]
+    if job:
+        policy = _policy_of(job, place.config) if policy.is_empty() else policy
+        return decide(access.job_snapshots(repository, job), policy, group_by=("host",))
+    if policy.is_empty():
+        raise UsageError("by which policy? Name a job, --keep-* options, or snapshots (--snapshot)")
+    snapshots = list_snapshots(repository, hostname=which.host, tags=which.tag, paths=which.path)
+    return decide(snapshots, policy, group_by=which.groups())
+
+
+def _policy_of(job: str, config: Path) -> Policy:
+    from sentinel.backup import access
+    from sentinel.backup.jobs import policy_of
+    from sentinel.cli.repositories import load
+    from sentinel.errors import UsageError
+
+    policy = policy_of(access.job_of(load(config)[1], job).keep)
+    if policy is None:
+        raise UsageError(f"job {job!r} has no `keep` settings: nothing is ever forgotten (or give --keep-*)")
+    return policy
+
+
+@grouped
 def prune(
-    repository: str = REPOSITORY,
     dry_run: bool = DRY_RUN,
     max_unused: float = typer.Option(
         5.0, "--max-unused", metavar="PERCENT", help="Unused space that may stay."
@@ -72,18 +201,18 @@ def prune(
     max_repack: int = typer.Option(
         0, "--max-repack-bytes", metavar="N", help="Repack at most so much; 0: no limit."
     ),
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
     as_json: bool = AS_JSON,
 ) -> None:
     """Remove what no snapshot needs; a backup may run beside it."""
     from sentinel.backup.prune import PruneOptions
     from sentinel.backup.prune import prune as prune_repository
     from sentinel.cli.listing import print_json
-    from sentinel.cli.repositories import opened, size
+    from sentinel.cli.repositories import size
 
     options = PruneOptions(max_unused_percent=max_unused, max_repack_bytes=max_repack, dry_run=dry_run)
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         report = prune_repository(opened_repository, options)
     if as_json:
         print_json(asdict(report))
@@ -119,17 +248,16 @@ def renew(repository: str = REPOSITORY, config: Path = CONFIG, as_json: bool = A
         typer.echo(f"extended {report.renewed} of {report.files} files; {report.lapsing} packs may lapse")
 
 
+@grouped
 def unlock(
     all_locks: bool = typer.Option(False, "--all", help="Also locks that look alive."),
-    repository: str = REPOSITORY,
-    password_file: Path = PASSWORD_FILE,
-    config: Path = CONFIG,
+    *,
+    place: Place,
 ) -> None:
     """Remove locks that a dead process left behind."""
     from sentinel.backup.lock import unlock as remove_locks
-    from sentinel.cli.repositories import opened
 
-    with opened(config, repository, password_file) as opened_repository:
+    with place.open() as opened_repository:
         count = remove_locks(opened_repository, all_locks=all_locks)
     typer.echo(f"removed {count} locks")
 

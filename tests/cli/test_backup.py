@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +111,75 @@ def test_paths_and_standard_input_once(bench, do) -> None:
     assert listed[0]["tags"] == ["once"]
     assert do("dump", "latest", "/dump.sql").stdout == "SELECT 1;"
     assert "either a job or" in do("run", "shop", "--stdin", "x", check=2).stderr
+
+
+POLICIES = [
+    ["-l", "2", "-H", "2", "--keep-daily", "3", "-w", "2", "-m", "1", "-y", "1", "--host", "web"],
+    ["--keep-within", "2d", "--keep-within-weekly", "1m", "--keep-tag", "release,web", "--group-by", "tags"],
+    ["--keep-within-hourly", "3h", "--keep-within-daily", "1m5d", "--keep-within-monthly", "1y", "--tag", "web"],
+    ["--keep-yearly", "5", "--keep-within-yearly", "2y", "--path", "/web"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def history(bench):
+    """Two hosts, some 30 snapshots, over a year and a half; made by the engine at times of our choice."""
+    from sentinel.backup.archive import BackupOptions, Stream, backup
+
+    hours = [0, 1, 2, 5, 20, 30, 49, 80, 130, 200, 400, 700, 1000, 2000, 5000, 9000, 13000]
+    newest = 1_750_000_000 - 17 * 60
+    with bench.repository() as repository:
+        for number, hour in enumerate(hours):
+            for host in ("web", "db")[: 1 + number % 2]:
+                tags = (host, *(["release"] if number % 5 == 3 else []))
+                when = (newest - hour * 3600) * 10**9
+                options = BackupOptions(hostname=host, tags=tags, time_ns=when)
+                backup(repository, streams=[Stream(f"/{host}", io.BytesIO(b"x"))], options=options)
+
+
+def test_forget_by_restics_flags_decides_as_restic(bench, do, history) -> None:
+    env = {**os.environ, "RESTIC_PASSWORD": "correct horse"}
+    for policy in POLICIES:
+        ours = json.loads(do("forget", *policy, "--dry-run", "--json").stdout)
+        command = ["restic", "--no-cache", "-r", str(bench.store), "forget", *policy, "--dry-run", "--json"]
+        done = subprocess.run(command, env=env, capture_output=True, check=True)
+        groups = json.loads(done.stdout.splitlines()[0]) or []
+        kept = {each["id"] for group in groups for each in group["keep"] or ()}
+        gone = {each["id"] for group in groups for each in group["remove"] or ()}
+        assert {each["id"] for each in ours if each["keep"]} == kept
+        assert {each["id"] for each in ours if not each["keep"]} == gone
+        assert kept
+        assert gone
+        reasons = {
+            each["id"]: why["matches"]
+            for group in groups
+            for each, why in zip(group["keep"] or (), group["reasons"] or (), strict=True)
+        }
+        assert {each["id"]: each["reasons"] for each in ours if each["keep"]} == reasons
+
+
+def test_forget_and_prune_at_once(bench, do, history) -> None:
+    do("run", "shop")
+    before = len(json.loads(do("list", "--json").stdout))
+    packs = len(list(bench.store.glob("data/*/*")))
+    said = do("forget", "--keep-last", "1", "--group-by", "host", "--prune").stdout
+    assert f"forgot {before - 3} snapshots" in said
+    assert "last snapshot" in said
+    assert len(json.loads(do("list", "--json").stdout)) == 3
+    assert len(list(bench.store.glob("data/*/*"))) < packs
+    assert "0 problems" in do("check").stdout
+
+
+def test_forget_needs_a_policy_that_makes_sense(bench, do) -> None:
+    do("run", "shop")
+    for words in (
+        (),
+        ("shop",),  # without `keep` in the configuration
+        ("--keep-last", "-3"),
+        ("--keep-within", "soon"),
+        ("--keep-last", "1", "--group-by", "size"),
+        ("--snapshot", "latest", "--keep-last", "1"),
+    ):
+        assert do("forget", *words, check=2).stdout == ""
+    assert "keep" in do("forget", "shop", "--keep-daily", "7", "--dry-run").stdout
+    assert len(json.loads(do("list", "--json").stdout)) == 1
