@@ -20,6 +20,7 @@ from sentinel.detect.fields import CACHED, Doubts, fields
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
 from sentinel.detect.groups import RARE
 from sentinel.detect.matcher import literal
+from sentinel.detect.placed import POSSIBLE, placed
 from sentinel.detect.prefilter import Pattern, Prefilter
 from sentinel.detect.rule import ByteExtract, ByteJump, ByteMath, ByteTest, Content, IsDataAt, Pcre
 from sentinel.detect.screen_bits import Bits
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sentinel.detect.groups import Groups
+    from sentinel.detect.placed import Placed
     from sentinel.detect.rule import Rule
     from sentinel.detect.screen_bits import Notes
 
@@ -196,6 +198,7 @@ class _Scan:
         self._doubts = Doubts()
         self._suspects: dict[tuple[int, ...], int] = {}
         self._headers: dict[Ends, dict[int, bool]] = {}
+        self._placed: dict[int, Placed | None] = {}  # by the rule's identity; made when first asked for
         patterns = [Pattern(anchor, caseless=True, dotall=True, single=True) for anchor in grouped]
         self._prefilter = Prefilter.compile(patterns, cache)
 
@@ -266,7 +269,7 @@ class _Scan:
         hits = self._prefilter.scan(data)[0]
         if not hits:
             return OVERLAP
-        lower, begun = data.lower(), False
+        lower, begun, kept = data.lower(), False, OVERLAP
         last = not whole or len(data) > KEPT_BYTES
         for hit in hits:
             for each in self._rules[hit]:
@@ -278,11 +281,19 @@ class _Scan:
                 complete = all(piece in lower for piece in each.pieces)
                 if look.packets is not None and (rule.mode == "packet" or look.ends[0] == UDP):
                     complete = complete and any(_in_packet(each, packet) for packet in look.packets)
+                elif (judge := self._judge(rule)) is not None:
+                    needed = judge.judge(data, whole=whole)
+                    complete, kept = needed == POSSIBLE, max(kept, needed)
                 elif not complete:
                     begun, complete = True, last
                 if complete and self._bits.candidate(rule, look.notes):
                     return CANDIDATE
-        return len(data) if begun and whole else OVERLAP
+        return len(data) if begun and whole else kept
+
+    def _judge(self, rule: Rule) -> Placed | None:
+        if id(rule) not in self._placed:
+            self._placed[id(rule)] = placed(rule.payload) if rule.payload else None
+        return self._placed[id(rule)]
 
 
 def _file_in_parts(data: bytes, to_server: bool, notes: Notes) -> bool:

@@ -37,6 +37,18 @@ class _Group:
 
 
 def template(matches: tuple[Match, ...]) -> Template | None:
+    best = max(_grouped(matches), key=lambda each: each.strength)
+    return Template(_expression(best), best.strength) if best.literals else None
+
+
+def placed_group(matches: tuple[Match, ...]) -> tuple[bytes, int] | None:
+    """What is at fixed places of the payload: its expression and where it begins."""
+    group = _grouped(matches)[0]
+    return (_expression(group), min(group.literals)) if group.literals else None
+
+
+def _grouped(matches: tuple[Match, ...]) -> list[_Group]:
+    """The first is what has a place in the payload."""
     absolute = _Group()
     group, position = absolute, 0  # where the last match ended, counted from the group's start
     groups = [absolute]
@@ -56,8 +68,7 @@ def template(matches: tuple[Match, ...]) -> Template | None:
         elif not isinstance(match, IsDataAt):
             group, position = _Group(), 0  # moves to where only the data tell
             groups.append(group)
-    best = max(groups, key=lambda each: each.strength)
-    return Template(_expression(best), best.strength) if best.literals else None
+    return groups
 
 
 def _exact(content: Content, position: int) -> int | None:
