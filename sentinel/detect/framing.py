@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from sentinel.detect.coded import UNFINISHED, codings, end_of_chunks
+
 # Not HEAD: what its answer says of a length is not followed by one.
 REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE|OPTIONS|PATCH) [^\s]+ HTTP/1\.[01]\r\n")
 RESPONSE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[^\r\n]*\r\n")
@@ -21,6 +23,7 @@ _BODILESS = (b"1", b"204", b"304")
 
 
 def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | None:
+    """Of answers also those in chunks, or compressed in the way that `coded` reads."""
     opening = REQUEST if request else RESPONSE
     found: list[tuple[int, int]] = []
     lower = data.lower()
@@ -34,34 +37,50 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
             begun = first is not None or _BEGUN.fullmatch(data, at) is not None
             odd = size - at >= HEAD_LIMIT or not (clean or not _is_odd(lower[at:].removesuffix(b"\r")))
             return (found, at) if begun and not odd else None
-        if first is None or not (clean or not _is_odd(lower[at : head + 2])):
-            return None
-        lengths = _LENGTH.findall(data, at, head + 2) if measured else []
-        if measured and not len(lengths) == lower.count(b"\r\ncontent-length", at, head + 2) <= 1:
+        if first is None or not (clean or not _is_odd(lower[at : head + 2], coded=not request)):
             return None
         if request:
             target = data[at : first.end()].split(b" ", 2)[1]
             if _ODD_TARGET.search(target):
                 return None
-        elif bool(lengths) is first[1].startswith(_BODILESS):
-            return None  # ends with the connection, or has a length and no body
-        end = head + 4 + (int(lengths[0]) if lengths else 0)
-        if end > size:
+        lengths = _LENGTH.findall(data, at, head + 2) if measured else []
+        if measured and not len(lengths) == lower.count(b"\r\ncontent-length", at, head + 2) <= 1:
+            return None
+        end: int | None = head + 4 + (int(lengths[0]) if lengths else 0)
+        if not request:
+            end = _answer_end(data, lower[at : head + 2], head + 4, lengths, first[1])
+        if end is None:
+            return None
+        if end > size or end == UNFINISHED:
             return found, at
         found.append((at, end))
         at = end
     return found, at
 
 
-def _is_odd(head: bytes) -> bool:
+def _answer_end(data: bytes, head: bytes, body: int, lengths: list[bytes], status: bytes) -> int | None:
+    """Of an answer, by its status and codings; UNFINISHED, or None when only the parser can tell."""
+    found = codings(head)
+    if found is None or (status.startswith(_BODILESS) and any(found)):
+        return None
+    if found[0]:
+        return None if lengths else end_of_chunks(data, body)
+    if status.startswith(_BODILESS):
+        return None if lengths else body
+    if lengths:
+        return body + int(lengths[0])
+    # Ends with the connection, unless what follows is another answer after all.
+    return UNFINISHED if data.find(b"HTTP/1.", body) < 0 else None
+
+
+def _is_odd(head: bytes, *, coded: bool = False) -> bool:
     """`head` in lower case. Plain searches: several times faster than one expression with alternatives."""
     ends = head.count(b"\r\n")
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
         return True
     # Lines that a parser would have to undo or that change how the message is framed; a folded line is one too.
     return (
-        b"\r\ntransfer-encoding" in head
-        or b"\r\ncontent-encoding" in head
+        (not coded and (b"\r\ntransfer-encoding" in head or b"\r\ncontent-encoding" in head))
         or head.count(b"\r\nupgrade") > head.count(b"\r\nupgrade-insecure-requests:")
         or b"\r\nexpect" in head
         or b"\r\n " in head

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sentinel.detect.addresses import within
 from sentinel.detect.alternatives import weight
 from sentinel.detect.anchors import PIECE_LIMIT, choices, unreadable
+from sentinel.detect.coded import plain
 from sentinel.detect.fields import CACHED, Doubts, fields
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
 from sentinel.detect.groups import RARE
@@ -58,6 +59,7 @@ UPGRADING = {"ftp", "smtp"}  # may turn into TLS midway
 GAIN = 1  # by how much a pattern with gaps must beat a plain one
 OVERLAP = max(PIECE_LIMIT, REACH) - 1
 _JUDGED = {Content, Pcre, IsDataAt, ByteTest, ByteJump, ByteExtract, ByteMath}  # need nothing but the bytes
+_CODED = re.compile(rb"(?i)\r\n(?:transfer|content)-encoding:")
 ANY = "any"  # among the applications that are always parsed: every flow is
 
 
@@ -180,6 +182,8 @@ class Screen:
             messages.append((rest, len(data)))  # perhaps all that ever comes of it
         if scan.finds_http(data, messages, ends, notes):
             return CANDIDATE
+        if not to_server and _CODED.search(data) and scan.finds_coded(data, messages, ends, notes):
+            return CANDIDATE
         return len(data) - rest
 
 
@@ -244,6 +248,19 @@ class _Scan:
             if possible and self._bits.candidate(rule, notes):
                 return True
         return False
+
+    def finds_coded(self, data: bytes, messages: list[tuple[int, int]], ends: Ends, notes: Notes) -> bool:
+        """The same, of answers as they read when chunks and compression are undone."""
+        together, bounds = bytearray(), []
+        for low, high in messages:
+            message = data[low:high]
+            decoded = plain(message)
+            if decoded is None:
+                return True
+            if decoded != message:
+                bounds.append((len(together), len(together) + len(decoded)))
+                together += decoded
+        return self.finds_http(bytes(together), bounds, ends, notes)
 
     def _known(self, ends: Ends) -> dict[int, bool]:
         """What is known already about rules' headers and this end of a flow."""

@@ -8,6 +8,7 @@ from sentinel.detect.framing import spans, unescaped
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -43,6 +44,9 @@ def test_what_needs_the_parser(data):
 
 def test_answers():
     assert spans(OK + b"HTTP/1.1 304 Not Modified\r\n\r\n" + OK[:-1], request=False)[1] == len(OK) + 29
-    assert spans(b"HTTP/1.1 200 OK\r\n\r\nuntil close", request=False) is None
+    assert spans(OK + b"HTTP/1.1 200 OK\r\n\r\nuntil close", request=False) == ([(0, len(OK))], len(OK))
+    assert spans(b"HTTP/1.1 200 OK\r\n\r\nuntil close" + OK, request=False) is None
+    assert spans(CHUNKED + CHUNKED[:-3], request=False) == ([(0, len(CHUNKED))], len(CHUNKED))
+    assert spans(CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n", 1), request=False) is None
     assert spans(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n" + OK, request=False) is None
     assert unescaped(b"%2fa%zz") == b"/a%zz"

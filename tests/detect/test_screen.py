@@ -1,5 +1,6 @@
 """The screen may say yes too often, never no wrongly: with it, exactly the alerts that come without it."""
 
+import gzip
 import re
 
 import numpy as np
@@ -46,7 +47,19 @@ URIS = [
     *("/lost?page=3", "/%61dmin", "/x%2f%2fevil", "/x?q=a%20b", "/x?q=a+b", "/a/%2e%2e/admin", "/evil?x=%zz"),
 ]
 EXTRA = ["", "X-Bad: 1\r\n", "X-Bad:1\r\n", "X-Other: y\r\n", "Cookie: a=b\r\n"]
-ANSWERS = [("200 OK", b"fine"), ("500 Oops", b"Stack Trace"), ("200 OK", b"raw-bytes"), ("204 Nothing", b"")]
+ANSWERS = [
+    *(("200 OK", b"fine"), ("500 Oops", b"Stack Trace"), ("200 OK", b"raw-bytes"), ("204 Nothing", b"")),
+    *(
+        ("500 Oops", b"Stack Trace", "gzip"),
+        ("500 Oops", b"Stack Trace", "chunked"),
+        ("200 OK", b"fine", "gzip"),
+    ),
+    *(
+        ("200 OK", b"fine", "chunked"),
+        ("200 OK", b"fin", "gzip, chunked"),
+        ("200 OK", b"no raw-bytes" * 9, "gzip"),
+    ),
+]
 exchanges = st.lists(
     st.tuples(
         st.sampled_from(URIS), st.sampled_from(["curl/8", "SqlMap/1"]), st.sampled_from(EXTRA),
@@ -68,8 +81,20 @@ def messages(uri, agent, extra, body, answer, host):
     method = "POST" if body else "GET"
     length = f"Content-Length: {len(body)}\r\n" if body else ""
     request = f"{method} {uri} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n{extra}{length}\r\n"
-    reply = f"HTTP/1.1 {answer[0]}\r\nContent-Length: {len(answer[1])}\r\n\r\n"
-    return request.encode() + body, reply.encode() + answer[1]
+    return request.encode() + body, reply_of(*answer)
+
+
+def reply_of(status, body, coding=""):
+    lines = [f"HTTP/1.1 {status}"]
+    if "gzip" in coding:
+        lines.append("Content-Encoding: gzip")
+        body = gzip.compress(body, mtime=0)
+    if "chunked" in coding:
+        lines.append("Transfer-Encoding: chunked")
+        body = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (2, body[:2], len(body) - 2, body[2:])
+    else:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -111,6 +136,19 @@ def test_quiet_traffic_is_quiet(engines):
     assert ask(screen, request.replace(b"/list", b"/evil"), apps={"http"}) == CANDIDATE
     assert ask(screen, b"SSH-2.0-x\r\n", to_server=False, apps={"http"}) == CANDIDATE
     assert ask(screen, b"SSH-2.0-x\r\n", to_server=False, apps={"ssh"}) == OVERLAP
+
+
+def test_what_is_coded_is_read(engines):
+    screen = engines().screen
+    for coding in ("chunked", "gzip", "gzip, chunked"):
+        quiet, loud = (reply_of("200 OK", body, coding) for body in (b"all is fine", b"a stack trace of it"))
+        assert ask(screen, quiet * 3, to_server=False, apps={"http"}) == 0
+        assert ask(screen, quiet + loud, to_server=False, apps={"http"}) == CANDIDATE
+        assert ask(screen, quiet + loud[:-9], to_server=False, apps={"http"}) in {CANDIDATE, len(loud) - 9}
+        assert ask(screen, quiet[:-1] + b"x", to_server=False, apps={"http"}) == CANDIDATE
+    until_close = b"HTTP/1.0 200 OK\r\n\r\nall is fine"
+    assert ask(screen, until_close, to_server=False, apps={"http"}) == len(until_close)
+    assert ask(screen, until_close + b" stack trace", to_server=False, apps={"http"}) == CANDIDATE
 
 
 def ask(screen, data, *, to_server=True, proto=6, apps=(), notes=None, packets=None, whole=True):
