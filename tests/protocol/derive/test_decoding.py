@@ -45,6 +45,17 @@ def test_a_column_is_present_exactly_where_decoding_changed_something(cells, plu
             assert got == decode(cell, plus=plus) != cell
 
 
+PIECES = [b"%41", b"%2541", b"%u0041", b"%", b"%4", b"+", b"\\x41", b"\\", b"&lt;", b"%26lt;", b"&#65", b"%c0%af", b"%ef%bc%9c", b"%0a", b"\n", b"%e4%b8%ad", b"a", b";", b"#"]  # fmt: skip
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map(b"".join), max_size=12))
+def test_many_values_are_decoded_as_each_alone(cells):
+    made = decoded(Column.of(cells), plus=True)
+    got = [None] * len(cells) if made is None else made.values()
+    alone = [decode(cell, plus=True) for cell in cells]
+    assert [cell if value is None else value for cell, value in zip(cells, got, strict=True)] == alone
+
+
 @given(st.binary(max_size=300))
 def test_decoding_never_raises_and_never_grows_much(raw):
     assert len(decode(raw, plus=True)) <= 4 * len(raw) + 8
