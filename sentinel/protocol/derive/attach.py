@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sentinel.model import Column, Columns
     from sentinel.protocol.derive.settings import DeriveSettings
 
+    Derive = Callable[[Columns, str], Column | None]
+
 
 class Derivation:
     """What a site configures: its shop vocabulary and the key of personal-data hashes."""
@@ -47,27 +49,14 @@ class Derivation:
     def attach(self, columns: Columns) -> Columns:
         parse = columns.derive
 
-        def logged(columns: Columns, name: str) -> Column | None:
-            """What the format has under that name."""
-            if parse is None:
-                return None
-            if columns.whole is None:
-                return parse(columns, name)
-            whole, rows = columns.whole
-            found = logged(whole, name)
-            if found is None:
-                return None
-            whole.columns[name] = found
-            return found.take(rows)
-
         def derive(columns: Columns, name: str) -> Column | None:
-            found = logged(columns, name)
+            found = _logged(parse, columns, name)
             return self._make(columns, name) if found is None else found
 
         def basis(columns: Columns, name: str) -> frozenset[str]:
             base = name.partition("|")[0]
             base = taxonomy.ALIASES.get(base, base)
-            if base not in columns.columns and (found := logged(columns, base)) is not None:
+            if base not in columns.columns and (found := _logged(parse, columns, base)) is not None:
                 columns.columns[base] = found
             if base in columns.columns:
                 return frozenset({base})
@@ -94,6 +83,20 @@ class Derivation:
             return self._vocabulary.column(columns)
         part = _PARTS.get(name)
         return part(columns) if part is not None else None
+
+
+def _logged(parse: Derive | None, columns: Columns, name: str) -> Column | None:
+    """What the format has under that name."""
+    if parse is None:
+        return None
+    if columns.whole is None:
+        return parse(columns, name)
+    whole, rows = columns.whole
+    found = _logged(parse, whole, name)
+    if found is None:
+        return None
+    whole.columns[name] = found
+    return found.take(rows)
 
 
 def _decoded(columns: Columns, name: str) -> Column | None:
