@@ -69,6 +69,7 @@ class Column:
     offsets: NDArray[np.int64]
     present: NDArray[np.bool_] | None = None
     ends: NDArray[np.int64] | None = None
+    _distinct: tuple[list[bytes], NDArray[np.int64]] | None = field(default=None, repr=False, compare=False)
 
     def get(self, i: int) -> bytes | None:
         if self.present is not None and not self.present[i]:
@@ -97,11 +98,32 @@ class Column:
         data = b"".join([self.data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
         return Column(data, offsets, self.present)
 
+    def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where each value begins and ends."""
+        if self.ends is None:
+            return self.offsets[:-1], self.offsets[1:]
+        return self.offsets, self.ends
+
+    def distinct(self) -> tuple[list[bytes], NDArray[np.int64]]:
+        """The different values, and which of them each row has (-1: none); worked out once."""
+        if self._distinct is None:
+            import numpy as np
+
+            from sentinel.distinct import told_apart
+
+            starts, ends = self.spans()
+            if self.present is None:
+                self._distinct = told_apart(self.data, starts, ends)
+            else:
+                rows = np.flatnonzero(self.present)
+                codes = np.full(len(starts), -1, np.int64)
+                values, codes[rows] = told_apart(self.data, starts[rows], ends[rows])
+                self._distinct = values, codes
+        return self._distinct
+
     def take(self, rows: NDArray[np.int64]) -> Column:
         """The same values of these rows alone, as spans."""
-        starts, ends = (
-            (self.offsets[:-1], self.offsets[1:]) if self.ends is None else (self.offsets, self.ends)
-        )
+        starts, ends = self.spans()
         present = None if self.present is None else self.present[rows]
         return Column(self.data, starts[rows], present, ends[rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -142,6 +143,7 @@ def replay_logs(
     parser = LogParser(log_format)
     engine = log_engine(rules, cache=cache_folder())
     derivation = Derivation()
+    gc.freeze()  # the rules stay as they are: no collection of garbage need look at them again
     for batch in read_file(path, progress=progress):
         yield from engine.scan(derivation.attach(parser.parse(batch)))
 

@@ -358,7 +358,9 @@ class Correlator:
 
 def _of_rows(groups: Groups, index: int, rows: Rows, view: View) -> Events:
     times, lines = view.columns.times[rows].tolist(), view.columns.numbers[rows].tolist()
-    return groups.events(index, rows.tolist(), times, lines, lambda name: view.texts(name, rows))
+    part = view.part(rows)
+    here = rows if part is view else np.arange(len(rows))
+    return groups.events(index, rows.tolist(), times, lines, lambda name: part.texts(name, here))
 
 
 def _of_findings(groups: Groups, index: int, findings: list[Finding], view: View) -> Events:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentinel.detect.sigma.tree import Correlation, Rule
-    from sentinel.detect.sigma.values import Rows
+    from sentinel.detect.sigma.values import Mask, Rows
     from sentinel.model import Alert, Columns
 
 
@@ -85,16 +85,23 @@ class LogEngine:
         """Every rule with the rows it matches."""
         screen = self.screen(view.columns.kind)
         part, candidates = screen.narrow(view)
-        whole = np.arange(view.columns.rows)
-        asked = [(number, part, rows) for number, rows in candidates]
-        asked += [(number, view, whole) for number in screen.everywhere]
+        asked: list[tuple[int, View, Rows, Mask | None]] = [(n, part, rows, None) for n, rows in candidates]
+        asked += [(n, view, rows, certain) for n, rows, certain in screen.unkeyed(view) if len(rows)]
         result = []
-        for number, its, rows in sorted(asked, key=lambda item: item[0]):
-            rule = screen.rules[number]
-            served = rows_of(rule.logsource, its, rows)
-            kept = rows if served is None else rows[served]
-            if len(kept):
-                matched = kept[evaluate(rule.condition, its, kept)]
-                if len(matched):
-                    result.append((rule, its.outside(matched)))
+        for number, its, rows, certain in sorted(asked, key=lambda item: item[0]):
+            matched = _matched(screen.rules[number], its, rows, certain)
+            if len(matched):
+                result.append((screen.rules[number], its.outside(matched)))
         return result
+
+
+def _matched(rule: Rule, view: View, rows: Rows, certain: Mask | None) -> Rows:
+    served = rows_of(rule.logsource, view, rows)
+    if served is not None:
+        rows, certain = rows[served], None if certain is None else certain[served]
+    if certain is None:
+        return rows[evaluate(rule.condition, view, rows)] if len(rows) else rows
+    holds, open_ = certain.copy(), np.flatnonzero(~certain)
+    if len(open_):
+        holds[open_] = evaluate(rule.condition, view, rows[open_])
+    return rows[holds]

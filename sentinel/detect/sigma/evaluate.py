@@ -57,18 +57,24 @@ def _holds(node: Node, value: bytes | None) -> bool:
 
 def _all(node: All, view: View, rows: Rows) -> Mask:
     result = np.zeros(len(rows), np.bool_)
+    alive = np.arange(len(rows))
+    view, rows = _narrowed(view, rows)
     if any(isinstance(child, Test) and _missing(child, view) for child in node.children):
         return result
-    alive = np.arange(len(rows))
     for child in node.children:
         if not len(rows):
             break
-        if view.whole is None and len(rows) * NARROW < view.columns.rows:
-            view, rows = view.part(rows), np.arange(len(rows))
+        view, rows = _narrowed(view, rows)
         holds = evaluate(child, view, rows)
         alive, rows = alive[holds], rows[holds]
     result[alive] = True
     return result
+
+
+def _narrowed(view: View, rows: Rows) -> tuple[View, Rows]:
+    if view.whole is None and len(rows) * NARROW < view.columns.rows:
+        return view.part(rows), np.arange(len(rows))
+    return view, rows
 
 
 def _missing(node: Test, view: View) -> bool:

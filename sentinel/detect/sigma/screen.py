@@ -7,6 +7,7 @@ callback, is evaluated over all rows. Invariant: candidates are a superset of ma
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sentinel.detect.prefilter import Pattern, Prefilter
-from sentinel.detect.sigma.known import Known
+from sentinel.detect.sigma.known import Known, KnownPairs, side_by_side
 from sentinel.detect.sigma.logsource import serves
+from sentinel.detect.sigma.outline import FEW_VALUES, Outline, is_plain
 from sentinel.detect.sigma.plain import PLAIN_BYTES, may_be_plain
-from sentinel.detect.sigma.predicate import SameAs
 from sentinel.detect.sigma.tree import All, Not, Test
 from sentinel.detect.sigma.values import GROUPS, LINE, View, members
 
@@ -28,19 +29,17 @@ if TYPE_CHECKING:
 
     from sentinel.detect.sigma.predicate import Needle
     from sentinel.detect.sigma.tree import Node, Rule
-    from sentinel.detect.sigma.values import Rows, Values
+    from sentinel.detect.sigma.values import Mask, Rows, Values
 
     Asked = tuple[str, Needle]
     Keys = list[Asked]
+    Find = tuple[str, Needle, Rows]  # a column, what was found in it, the rows
 
 LIGHTEST = 9.0  # bits; a needle that stands in more than every few hundredth line costs more than it saves
-# Fields with a handful of values: comparing the whole column is cheaper than a callback a row.
 _NEWLINE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:n|x0[aA])")
-FEW_VALUES = {"cs-method", "sc-status", "http.request.method", "http.response.status_code", "http.version", "cs-version",
-              "event.outcome", "event.action", "event.category", "shop.action", "process.name", "type"}  # fmt: skip
-# The parts of a request, which have most of their needles in common.
-PARTS = "request"
-_PLACE = {column: PARTS for name, columns in GROUPS.items() if name != LINE for column in columns}
+# The parts of a request, in which less than quotes and brackets is rare; those of them that share most of their needles.
+_PARTS = frozenset(column for name, columns in GROUPS.items() if name != LINE for column in columns)
+_PLACE = dict.fromkeys((*GROUPS["request.input"], "user_agent.original"), "request")
 
 
 def keys_of(node: Node) -> tuple[float, Keys] | None:
@@ -67,15 +66,40 @@ def _on_lines(expression: bytes) -> bytes:
 
 
 @dataclass(slots=True)
-class ColumnScreen:
-    """Needles that may stand in one column, or in any part of a request: parts share one. Needles that cannot match
-    PLAIN bytes alone are looked for only in values that hold others.
-    """
+class Sieve:
+    """Needles that are looked for together."""
 
     needles: list[Needle]
     prefilter: Prefilter
-    odd_needles: list[Needle]
-    odd: Prefilter
+
+    @classmethod
+    def of(cls, needles: list[Needle], cache: Path | None) -> Sieve:
+        return cls(needles, _compiled(needles, cache))
+
+    @property
+    def refused(self) -> list[Needle]:
+        return [self.needles[n] for n in self.prefilter.refused]
+
+    def scan(self, values: Values) -> Iterator[tuple[Needle, Rows]]:
+        """(needle, rows) for each needle found."""
+        data, begins, rows = values.as_lines()
+        numbers, ends = self.prefilter.scan(data)
+        if not numbers:
+            return
+        hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
+        found = np.asarray(numbers, np.int64)
+        for number in np.unique(found).tolist():
+            yield self.needles[number], rows[np.unique(hit[found == number])]
+
+
+@dataclass(slots=True)
+class ColumnScreen:
+    """Needles that may stand in one column, or in any of several that have most of theirs in common. Needles that cannot
+    match PLAIN bytes alone are looked for only in values that hold others.
+    """
+
+    plain: Sieve
+    odd: Sieve
 
     @classmethod
     def of(cls, needles: Iterable[Needle], *, parts: bool, cache: Path | None) -> ColumnScreen:
@@ -83,38 +107,25 @@ class ColumnScreen:
         odd: list[Needle] = []
         for needle in needles:
             (plain if not parts or may_be_plain(needle.expression) else odd).append(needle)
-        return cls(plain, _compiled(plain, cache), odd, _compiled(odd, cache))
+        return cls(Sieve.of(plain, cache), Sieve.of(odd, cache))
 
     @property
     def refused(self) -> list[Needle]:
-        return [self.needles[n] for n in self.prefilter.refused] + [
-            self.odd_needles[n] for n in self.odd.refused
-        ]
+        return [*self.plain.refused, *self.odd.refused]
 
     def scan(self, column: str, view: View) -> Iterator[tuple[Needle, Rows]]:
         """(needle, rows) for each needle found in a form of the column."""
         for values in view.forms_of(column):
-            yield from _found(self.prefilter, self.needles, values)
-            if self.odd_needles:
-                others, rows = values.with_others(PLAIN_BYTES)
-                for needle, local in _found(self.odd, self.odd_needles, others):
+            yield from self.plain.scan(values)
+            if self.odd.needles:
+                rows = values.with_others(PLAIN_BYTES)
+                for needle, local in self.odd.scan(values.of_rows(rows)):
                     yield needle, rows[local]
 
 
 def _compiled(needles: Iterable[Needle], cache: Path | None) -> Prefilter:
     patterns = [Pattern(_on_lines(n.expression), n.caseless, n.dotall, multiline=True) for n in needles]
     return Prefilter.compile(patterns, cache)
-
-
-def _found(prefilter: Prefilter, needles: list[Needle], values: Values) -> Iterator[tuple[Needle, Rows]]:
-    data, begins, rows = values.as_lines()
-    numbers, ends = prefilter.scan(data)
-    if not numbers:
-        return
-    hit = np.searchsorted(begins, np.asarray(ends, np.int64) - 1, "right") - 1
-    found = np.asarray(numbers, np.int64)
-    for number in np.unique(found).tolist():
-        yield needles[number], rows[np.unique(hit[found == number])]
 
 
 @dataclass(slots=True)
@@ -126,9 +137,13 @@ class Screen:
     # What a needle in a column means: the fields that it was asked of, and the rules that it makes candidates.
     meaning: dict[tuple[str, Needle], list[tuple[str, list[int]]]] = field(default_factory=dict)
     everywhere: list[int] = field(default_factory=list)
+    outline: Outline = field(default_factory=lambda: Outline.of([]))  # of the conditions of these
     asked: dict[int, Asked] = field(default_factory=dict)  # see View
     single: dict[int, str] = field(default_factory=dict)  # see View
     _known: defaultdict[tuple[str, ...], Known] = field(default_factory=lambda: defaultdict(Known))
+    _known_pairs: defaultdict[tuple[str, ...], KnownPairs] = field(
+        default_factory=lambda: defaultdict(KnownPairs)
+    )
 
     @classmethod
     def build(cls, rules: Iterable[Rule], kind: str, cache: Path | None = None) -> Screen:
@@ -143,6 +158,7 @@ class Screen:
         refused = screen._compile(wanted, cache)
         lost = {owner for key, owners in wanted.items() if key[1] in refused for owner in owners}
         screen.everywhere = sorted({*screen.everywhere, *lost})
+        screen.outline = Outline.of([screen.rules[number].condition for number in screen.everywhere])
         for rule in screen.rules:
             screen._note(rule.condition, {key for key in wanted if key[1] not in refused})
             screen._field_of(rule.condition)
@@ -150,7 +166,7 @@ class Screen:
 
     def _compile(self, wanted: dict[Asked, list[int]], cache: Path | None) -> set[Needle]:
         """Needles that Hyperscan does not take."""
-        sets: dict[str, dict[Needle, None]] = defaultdict(dict)
+        sets: dict[str, dict[Needle, None]] = defaultdict(dict)  # by place
         for (name, needle), owners in wanted.items():
             for column in members(name):
                 sets[_PLACE.get(column, column)][needle] = None
@@ -158,7 +174,8 @@ class Screen:
         refused: set[Needle] = set()
         made = {}
         for place, needles in sets.items():
-            made[place] = ColumnScreen.of(needles, parts=place == PARTS, cache=cache)
+            parts = place in _PARTS or place in _PLACE.values()
+            made[place] = ColumnScreen.of(needles, parts=parts, cache=cache)
             refused.update(made[place].refused)
         for column, _ in self.meaning:
             self.columns[column] = made[_PLACE.get(column, column)]
@@ -167,8 +184,7 @@ class Screen:
     def _field_of(self, node: Node) -> str:
         """The field of few values that is all this condition asks; "" where it asks something else."""
         if isinstance(node, Test):
-            plain = node.field in FEW_VALUES and not isinstance(node.predicate, SameAs)
-            return node.field if plain else ""
+            return node.field if is_plain(node) else ""
         fields = {
             self._field_of(child) for child in ((node.child,) if isinstance(node, Not) else node.children)
         }
@@ -192,9 +208,14 @@ class Screen:
     def candidates(self, view: View) -> list[tuple[int, Rows]]:
         """(rule, ascending rows) for every rule that may match."""
         part, found = self.narrow(view)
-        whole = np.arange(view.columns.rows)
         found = [(number, part.outside(rows)) for number, rows in found]
-        return sorted([*found, *((number, whole) for number in self.everywhere)], key=lambda item: item[0])
+        found += [(number, rows) for number, rows, _ in self.unkeyed(view)]
+        return sorted(found, key=lambda item: item[0])
+
+    def unkeyed(self, view: View) -> Iterator[tuple[int, Rows, Mask]]:
+        """(rule, ascending rows, which of them match for sure) for every rule without keys that may match."""
+        for number, (rows, certain) in zip(self.everywhere, self.outline.possible(view), strict=True):
+            yield number, rows, certain
 
     def narrow(self, view: View) -> tuple[View, list[tuple[int, Rows]]]:
         """A view of the rows in which a needle stands, and (rule, ascending rows of that view) for every rule with keys
@@ -202,8 +223,11 @@ class Screen:
         """
         view.asked, view.single = self.asked, self.single
         found: dict[int, list[Rows]] = defaultdict(list)
-        for deciding, columns in self._by_column(view).items():
-            self._scan(view, deciding, columns, found)
+        for column, needle, rows in self._look(view):
+            for name, owners in self.meaning[column, needle]:
+                view.hits[name, needle].append(rows)
+                for owner in owners:
+                    found[owner].append(rows)
         unkeyed = set(self.everywhere)
         kept = {
             number: np.unique(np.concatenate(rows)) for number, rows in found.items() if number not in unkeyed
@@ -219,25 +243,49 @@ class Screen:
             made[min(deciding) if len(deciding) == 1 else LINE].append(column)
         return made
 
-    def _scan(self, view: View, deciding: str, columns: list[str], found: dict[int, list[Rows]]) -> None:
-        """The columns that one logged column decides about: one row for each of its new values is looked at."""
-        values = view.raw(deciding) if deciding != LINE else None
-        known = self._known[deciding, *columns]
-        new = None if values is None else known.new(values)
-        if deciding != LINE and (new is None or not new.values):
+    def _look(self, view: View) -> Iterator[Find]:
+        groups = self._by_column(view)
+        yield from self._scan(view, groups.pop(LINE, []))
+        for left, right in itertools.permutations(groups, 2):
+            if left in groups and right in groups and side_by_side(view.raw(left), view.raw(right)):
+                yield from self._of_pair(view, (left, groups.pop(left)), (right, groups.pop(right)))
+        for deciding, columns in groups.items():
+            yield from self._of_column(view, deciding, columns)
+
+    def _of_pair(self, view: View, *sides: tuple[str, list[str]]) -> Iterator[Find]:
+        """The columns that two logged columns side by side decide about."""
+        left, right = (view.raw(deciding) for deciding, _ in sides)
+        if left is None or right is None:
             return
-        looked = view if new is None else View(view.columns.take(new.first()))
-        dirty = np.zeros(looked.columns.rows, np.bool_)
+        known = self._known_pairs[tuple(deciding for deciding, _ in sides)]
+        new, cuts, rest = known.new(left, right)
+        dirty = np.zeros(len(new.values), np.bool_)
+        for looked, rows_of in ((new.first(), new.all_rows), (rest, rest.__getitem__)):
+            part = View(view.columns.take(looked))
+            for deciding, columns in sides if len(looked) else ():
+                for column, needle, local in self._of_column(part, deciding, columns):
+                    if looked is not rest:
+                        dirty[local] = True
+                    yield column, needle, rows_of(local)
+        known.learn(new, cuts, dirty)
+
+    def _of_column(self, view: View, deciding: str, columns: list[str]) -> Iterator[Find]:
+        """The columns that one logged column decides about: one row for each of its new values is looked at."""
+        values = view.raw(deciding)
+        if values is None:
+            return
+        known = self._known[deciding, *columns]
+        new = known.new(values)
+        if not new.values:
+            return
+        dirty = np.zeros(len(new.values), np.bool_)
+        for column, needle, local in self._scan(View(view.columns.take(new.first())), columns):
+            dirty[local] = True
+            yield column, needle, new.all_rows(local)
+        known.learn(new, dirty)
+
+    def _scan(self, view: View, columns: list[str]) -> Iterator[Find]:
         for column in columns:
-            for needle, local in self.columns[column].scan(column, looked):
-                meant = self.meaning.get((column, needle))
-                if meant is None:
-                    continue
-                dirty[local] = True
-                rows = local if new is None else new.all_rows(local)
-                for name, owners in meant:
-                    view.hits[name, needle].append(rows)
-                    for owner in owners:
-                        found[owner].append(rows)
-        if new is not None:
-            known.learn(new, dirty)
+            for needle, rows in self.columns[column].scan(column, view):
+                if (column, needle) in self.meaning:
+                    yield column, needle, rows

@@ -29,8 +29,6 @@ LINE = "event.original"
 NEWLINE, ZERO = 10, 48
 DIGITS = 15  # a number of so many digits is exact as a float too
 INNER_NEWLINE = b"\x0b"
-HANDFUL = 16  # different values up to which looking for one after the other beats sorting
-SHORT = 7  # bytes of a value that fit beside its length in one machine word
 FORMS = ("", "|decoded")
 # One name for all parts of a request that carry what a client wrote; a rule that names it means any of them.
 # Sigma's keywords are looked for in the line, and in the parts of a request as the application saw them.
@@ -59,13 +57,12 @@ class Values:
     starts: Rows
     ends: Rows
     present: Mask | None
-    _distinct: tuple[list[bytes], Codes] | None = None
+    column: Column
 
     @classmethod
     def of(cls, column: Column) -> Values:
-        if column.ends is not None:
-            return cls(column.data, column.offsets, column.ends, column.present)
-        return cls(column.data, column.offsets[:-1], column.offsets[1:], column.present)
+        starts, ends = column.spans()
+        return cls(column.data, starts, ends, column.present, column)
 
     def get(self, row: int) -> bytes | None:
         if self.present is not None and not self.present[row]:
@@ -80,12 +77,14 @@ class Values:
     def having(self, rows: Rows) -> Mask | None:
         return None if self.present is None else self.present[rows]
 
-    def with_others(self, than: bytes) -> tuple[Values, Rows]:
-        """The values that hold some other byte than these, and whose rows they are."""
+    def with_others(self, than: bytes) -> Rows:
+        """The rows that hold some other byte than these."""
         rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
         others = [bool(value.translate(None, than)) for value in self.take(rows)]
-        rows = rows[np.array(others, np.bool_)]
-        return Values(self.data, self.starts[rows], self.ends[rows], None), rows
+        return rows[np.array(others, np.bool_)]
+
+    def of_rows(self, rows: Rows) -> Values:
+        return Values.of(self.column.take(rows))
 
     def as_lines(self) -> tuple[bytes, Rows, Rows]:
         """One value a line for a scan: the bytes, where each line begins, whose row it is. A newline inside a value
@@ -127,52 +126,8 @@ class Values:
         return total, plain
 
     def distinct(self) -> tuple[list[bytes], Codes]:
-        """The different values, and which of them each row has (-1: none). Logs repeat themselves: clients, agents,
-        referrers and many targets are worth looking at once a batch.
-        """
-        if self._distinct is None:
-            rows = np.arange(len(self.starts)) if self.present is None else np.flatnonzero(self.present)
-            codes = np.full(len(self.starts), -1, np.int64)
-            lengths = (self.ends - self.starts)[rows]
-            shared = len(self.data) < len(rows)  # spans of a few texts that were written once
-            if len(rows) and (shared or int(lengths.max()) <= SHORT):
-                key = self.starts[rows] << 32 | lengths if shared else self._words(rows)
-                firsts, codes[rows] = _told_apart(key)
-                self._distinct = self.take(rows[firsts]), codes
-                return self._distinct
-            values = self.take(rows)
-            index = dict.fromkeys(values, 0)
-            for code, value in enumerate(index):
-                index[value] = code
-            codes[rows] = [index[value] for value in values]
-            self._distinct = list(index), codes
-        return self._distinct
-
-    def _words(self, rows: Rows) -> NDArray[np.int64]:
-        """Status, method and their like: a value is a number of eight bytes, its length in the first."""
-        view = np.frombuffer(self.data or b"\0", np.uint8)
-        starts, lengths = self.starts[rows], (self.ends - self.starts)[rows]
-        key = lengths.copy()
-        for i in range(int(lengths.max())):
-            place = np.minimum(starts + i, len(view) - 1)
-            key |= np.where(i < lengths, view[place], 0).astype(np.int64) << (8 * (i + 1))
-        return key
-
-
-def _told_apart(key: NDArray[np.int64]) -> tuple[Rows, Codes]:
-    """Where each different number stands first, and which of them each is. Mostly there is a handful."""
-    codes = np.zeros(len(key), np.int64)
-    firsts: list[int] = []
-    left = np.arange(len(key))
-    while len(left):
-        if len(firsts) == HANDFUL:
-            _, places, codes = np.unique(key, return_index=True, return_inverse=True)
-            return places, codes
-        same = key[left] == key[left[0]]
-        codes[left[same]] = len(firsts)
-        firsts.append(int(left[0]))
-        left = left[~same]
-    return np.array(firsts, np.int64), codes
+        """The different values, and which of them each row has (-1: none)."""
+        return self.column.distinct()
 
 
 @dataclass(slots=True)

@@ -123,7 +123,15 @@ def _event_count(correlation: Correlation) -> Callable[[Window, int, int], bool]
 
 def _value_count(correlation: Correlation) -> Callable[[Window, int, int], bool]:
     holds = _limits(correlation)
-    return lambda window, first, last: holds(len(set(window.values[first:last])))
+    least = _least(correlation)
+    return lambda window, first, last: last - first >= least and holds(len(set(window.values[first:last])))
+
+
+def _least(correlation: Correlation) -> int:
+    """So many events it takes at least: values, or rules, are never more than events."""
+    return max(
+        (int(limit.number) for limit in correlation.limits if limit.operator in {"gt", "gte"}), default=0
+    )
 
 
 def _temporal(correlation: Correlation) -> Callable[[Window, int, int], bool]:
@@ -138,8 +146,11 @@ def _temporal(correlation: Correlation) -> Callable[[Window, int, int], bool]:
 
 def _temporal_ordered(correlation: Correlation) -> Callable[[Window, int, int], bool]:
     expression, holds = correlation.expression, _limits(correlation)
+    least = 0 if expression is not None else _least(correlation)
 
     def enough(window: Window, first: int, last: int) -> bool:
+        if last - first < least:
+            return False
         values = [value for value in window.values[first:last] if isinstance(value, int)]
         if expression is not None and not expression.holds(set(values)):
             return False

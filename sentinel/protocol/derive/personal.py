@@ -47,6 +47,7 @@ _CARD = re.compile(
     rb"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"
     rb"|3[47][0-9]{13}|35(?:2[89]|[3-8][0-9])[0-9]{12}|6(?:011|5[0-9]{2})[0-9]{12}|3(?:0[0-5]|[68][0-9])[0-9]{11}"
 )
+_MAIL_SIGN = re.compile(rb"@|%40")
 _EMAIL = re.compile(
     rb"(?i)[a-z0-9][a-z0-9._+-]{0,63}(?:@|%40)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,4}\.[a-z]{2,24}"
 )
@@ -135,6 +136,8 @@ def _shown(value: bytes) -> Iterator[Hit]:
 
 def masked(value: bytes) -> bytes:
     """The value with everything personal masked."""
+    if len(value) - len(value.translate(None, b"0123456789")) < SHORTEST_RUN and not _MAIL_SIGN.search(value):
+        return value
     hits = sorted([*_shown(value), *emails_in(value)], key=lambda hit: (hit.start, -hit.end))
     out, last = [], 0
     for hit in hits:
@@ -189,10 +192,6 @@ class PersonalData:
         return hit.sample + b" #" + digest.encode()
 
 
-def _spans(column: Column) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return (column.offsets[:-1], column.offsets[1:]) if column.ends is None else (column.offsets, column.ends)
-
-
 def long_runs(column: Column) -> NDArray[np.int64]:
     """Rows with SHORTEST_RUN digits in a row, found by halving: pairs, fours, eights, then three more."""
     run = np.frombuffer(column.data, np.uint8) - np.uint8(48) < 10
@@ -214,7 +213,7 @@ def _having(column: Column, marks: bytes) -> NDArray[np.int64]:
 def _rows_with(column: Column, places: NDArray[np.intp]) -> NDArray[np.int64]:
     if not len(places):
         return np.zeros(0, np.int64)
-    starts, ends = _spans(column)
+    starts, ends = column.spans()
     having = np.searchsorted(places, ends) > np.searchsorted(places, starts)
     if column.present is not None:
         having &= column.present
@@ -224,7 +223,7 @@ def _rows_with(column: Column, places: NDArray[np.intp]) -> NDArray[np.int64]:
 def _sparse(source: Column, found: dict[int, bytes]) -> Column | None:
     if not found:
         return None
-    values: list[bytes | None] = [None] * len(_spans(source)[0])
+    values: list[bytes | None] = [None] * len(source.spans()[0])
     for row, value in found.items():
         values[row] = value
     return Column.of(values)

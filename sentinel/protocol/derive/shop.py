@@ -17,10 +17,15 @@ from sentinel.model import Column
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from sentinel.model import Columns
+
+    Ints = NDArray[np.int64]
 
 CACHED = 32_768  # different requests remembered; product pages are many, and come again
 ANY_METHOD = ""
+MOST_PAIRS = 1 << 20  # of methods and targets for which a table is made: clients have a handful of methods
 SIGN = 3  # letters by which a part of a path is known
 _PARTS = re.compile(rb"[/.]")
 # Patterns of common shops, in the order in which they are asked.
@@ -120,15 +125,43 @@ class Vocabulary:
         return found.lastgroup.partition("_")[0].encode() if found and found.lastgroup else None
 
     def column(self, columns: Columns) -> Column | None:
-        paths, methods = columns.column("url.path"), columns.column("http.request.method")
+        """Worked out once for each different request of the batch."""
+        methods, paths = columns.column("http.request.method"), _deciding(columns)
         if paths is None or methods is None:
             return None
         if len(self._numbers) > CACHED:
             self._numbers.clear()
-        asked = _requests(methods, paths)
-        codes = np.fromiter(map(self._numbers.__getitem__, asked), np.int64, len(asked))
-        bounds = self._names.offsets
+        names, of_method = methods.distinct()
+        targets, of_target = paths.distinct()
+        each, request = _pairs(of_method, of_target, len(targets))
+        numbers = np.zeros(len(each) + 1, np.int64)  # the last one: no request
+        pairs = zip((each // len(targets)).tolist(), (each % len(targets)).tolist(), strict=True)
+        numbers[:-1] = [
+            self._numbers[names[method] + b" " + targets[target].partition(b"?")[0]]
+            for method, target in pairs
+        ]
+        codes, bounds = numbers[request], self._names.offsets
         return Column(self._names.data, bounds[codes], codes > 0, bounds[codes + 1])
+
+
+def _deciding(columns: Columns) -> Column | None:
+    """The target, of which the path is what stands before a question mark; the path where it was logged itself."""
+    logged = columns.basis is not None and "url.path" in columns.basis(columns, "url.path")
+    return columns.column("url.path" if logged else "url.original")
+
+
+def _pairs(methods: Ints, targets: Ints, count: int) -> tuple[Ints, Ints]:
+    """Each different pair as METHOD * count + TARGET, and which of them each row has (-1: none)."""
+    both = (methods >= 0) & (targets >= 0)
+    pairs = methods[both] * count + targets[both]
+    places = np.full(len(methods), -1, np.int64)
+    if len(pairs) and int(pairs.max()) > MOST_PAIRS:
+        each, places[both] = np.unique(pairs, return_inverse=True)
+    else:
+        seen = np.bincount(pairs) > 0
+        each = np.flatnonzero(seen)
+        places[both] = (np.cumsum(seen) - 1)[pairs]
+    return each, places
 
 
 class _Numbers(dict[bytes, int]):
@@ -143,20 +176,6 @@ class _Numbers(dict[bytes, int]):
         found = self._action(method, path) if method and path else None
         number = self[request] = 0 if found is None else self._numbers[found]
         return number
-
-
-def _requests(methods: Column, paths: Column) -> list[bytes]:
-    """`METHOD path` of every row; in a request line they stand beside each other."""
-    if methods.data is paths.data and methods.ends is not None and paths.ends is not None:
-        beside = methods.ends + 1 == paths.offsets
-        for column in (methods, paths):
-            beside &= True if column.present is None else column.present
-        spans = zip(methods.offsets.tolist(), paths.ends.tolist(), strict=True)
-        if bool(beside.all()):
-            data = paths.data
-            return [data[a:b] for a, b in spans]
-    pairs = zip(methods.values(), paths.values(), strict=True)
-    return [method + b" " + path if method and path else b"" for method, path in pairs]
 
 
 def _sign(path: str) -> bytes:

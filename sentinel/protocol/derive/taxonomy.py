@@ -64,9 +64,7 @@ def _target(
     column = columns.column(name + form)
     if column is None:
         return None
-    starts, ends = (
-        (column.offsets[:-1], column.offsets[1:]) if column.ends is None else (column.offsets, column.ends)
-    )
+    starts, ends = column.spans()
     return column, starts, ends, _first(column.data, starts, ends)
 
 
