@@ -26,6 +26,13 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `sentinel ... | head`: the reader has gone, there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if os.environ.get("SENTINEL_DEBUG"):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        hint = " (run it as root, or as the user sentinel)" if isinstance(error, PermissionError) else ""
+        print(f"sentinel: {place}{error.strerror or error}{hint}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:  # the last line of defence: a user gets a sentence, a developer asks for more
         if os.environ.get("SENTINEL_DEBUG"):
             raise

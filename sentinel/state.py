@@ -62,12 +62,19 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 class State:
-    """One connection per thread; `write` is a transaction that holds the write lock from its start."""
+    """One connection per thread; `write` is a transaction that holds the write lock from its start.
 
-    def __init__(self, directory: Path) -> None:
+    Who only looks (`reading`) makes none where there is none: it is empty then, and kept nowhere.
+    """
+
+    def __init__(self, directory: Path, *, reading: bool = False) -> None:
         self.path = directory / FILE_NAME
         self._local = threading.local()
         try:
+            self._kept = not reading or self.path.exists()
+            if not self._kept:
+                self._migrate()
+                return
             if not directory.exists():
                 directory.mkdir(parents=True, exist_ok=True, mode=0o750)
                 ownership.follow(directory)
@@ -76,7 +83,8 @@ class State:
             if fresh:
                 self._hand_over()
         except (OSError, sqlite3.Error) as error:
-            raise SentinelError(f"{self.path}: state cannot be opened: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise SentinelError(f"{self.path}: state cannot be opened: {reason}") from error
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         return self._connection().execute(sql, parameters).fetchall()
@@ -126,7 +134,9 @@ class State:
     def _connection(self) -> sqlite3.Connection:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(
+                self.path if self._kept else ":memory:", timeout=BUSY_SECONDS, isolation_level=None
+            )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")

@@ -59,3 +59,11 @@ def test_a_place_that_cannot_hold_state(tmp_path):
     (tmp_path / "state.db").write_bytes(b"not a database" * 100)
     with pytest.raises(SentinelError, match="state cannot be opened"):
         State(tmp_path)
+
+
+def test_who_only_looks_makes_none(tmp_path):
+    state = State(tmp_path / "none", reading=True)
+    assert state.read("SELECT * FROM component") == []
+    assert not (tmp_path / "none").exists()
+    State(tmp_path).save_checkpoint("a", 1)
+    assert State(tmp_path, reading=True).checkpoint("a") == 1

@@ -54,6 +54,7 @@ class LazyGroup(typer.core.TyperGroup):
         target = getattr(importlib.import_module(module_name), attribute)
         if isinstance(target, typer.Typer):
             target.info.help = target.info.help or COMMANDS[cmd_name][1]
+            target.rich_markup_mode = None  # plain help everywhere: it is read on consoles and grepped
             group = typer.main.get_group(target)
             group.name = cmd_name
             return group

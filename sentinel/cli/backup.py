@@ -10,8 +10,8 @@ import typer
 
 from sentinel.cli import databases, upkeep
 from sentinel.cli.keys import app as keys
-from sentinel.cli.options import grouped
-from sentinel.cli.repositories import AS_JSON, CONFIG, PASSWORD_FILE, Place
+from sentinel.cli.options import A_JOB, AS_JSON, CONFIG, grouped, names_of_jobs
+from sentinel.cli.repositories import PASSWORD_FILE, Place
 
 if TYPE_CHECKING:
     from sentinel.backup.repo.snapshots import Snapshot
@@ -40,7 +40,9 @@ JOB = typer.Option("", "--job", metavar="NAME", help="Only this job's snapshots.
 
 @app.command()
 def init(
-    repository: str = typer.Argument(), password_file: Path = PASSWORD_FILE, config: Path = CONFIG
+    repository: str = typer.Argument(metavar="R", help="A name in sentinel.yml, or a location."),
+    password_file: Path = PASSWORD_FILE,
+    config: Path = CONFIG,
 ) -> None:
     """Make a new repository (restic format version 2)."""
     from sentinel.backup.access import create_repository
@@ -53,7 +55,10 @@ def init(
 @app.command()
 def run(
     job: str = typer.Argument(
-        "", metavar="[JOB]", help="Of sentinel.yml; or say what to take with --path or --stdin."
+        "",
+        metavar="JOB",
+        help="Of sentinel.yml; or say what to take with --path or --stdin.",
+        autocompletion=names_of_jobs,
     ),
     path: list[Path] = typer.Option([], "--path", metavar="PATH", help="Take this, once; repeatable."),
     exclude: list[str] = typer.Option([], "--exclude", metavar="PATTERN", help="Not this; repeatable."),
@@ -230,8 +235,8 @@ def restore(
 @app.command()
 @grouped
 def dump(
-    snapshot: str = typer.Argument(metavar="SNAPSHOT"),
-    path: str = typer.Argument("", metavar="[PATH]", help="A file's path in the snapshot."),
+    snapshot: str = typer.Argument(metavar="SNAPSHOT", help="An id, a prefix of one, or latest."),
+    path: str = typer.Argument("", metavar="PATH", help="A file's path in the snapshot."),
     table: str = typer.Option(
         "", "--table", metavar="NAME", help="One table as SQL (with --job, of a database)."
     ),
@@ -259,7 +264,7 @@ def dump(
 
 
 @app.command()
-def drill(job: str = typer.Argument(), config: Path = CONFIG, as_json: bool = AS_JSON) -> None:
+def drill(job: str = A_JOB, config: Path = CONFIG, as_json: bool = AS_JSON) -> None:
     """Restore a job's newest snapshot in a sandbox with its playbook, check it, measure RTO and RPO."""
     from sentinel.backup.drill import run_drill
     from sentinel.cli.listing import print_json

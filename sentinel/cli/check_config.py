@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG
 from sentinel.errors import InvalidInputError, Problem, SentinelError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sentinel.config import Config
 
 
-CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
 COMPONENT = typer.Option("", "--component", metavar="NAME", help="Only what this component needs.")
 HAS = typer.Option(
     "", "--has", metavar="NAME", help="Check nothing; exit code 1 when this component has no section."
@@ -28,7 +28,7 @@ def check_config(
     config: Path = CONFIG,
     component: str = COMPONENT,
     has: str = HAS,
-    as_json: bool = typer.Option(False, "--json"),
+    as_json: bool = AS_JSON,
 ) -> None:
     """Check the configuration and the rules, policy, playbooks and files it names.
 

@@ -18,7 +18,11 @@ def main() -> None:
 
 
 @app.command()
-def export(directory: Path = typer.Argument(..., metavar="DIR")) -> None:
+def export(
+    directory: Path = typer.Argument(
+        ..., metavar="DIR", help="Made where it is missing; files are replaced."
+    ),
+) -> None:
     """Write dashboards (JSON), Grafana's provider file, Prometheus' alert rules and a scrape example to DIR."""
     from sentinel.operate import dashboards
 
@@ -29,5 +33,7 @@ def export(directory: Path = typer.Argument(..., metavar="DIR")) -> None:
     rules = directory / "prometheus" / "sentinel-alerts.yml"
     rules.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(__file__).parents[1] / "prometheus" / "alerts.yml", rules)
-    for path in (*written, provider, rules):
+    scrape = rules.with_name("prometheus.yml")
+    scrape.write_text(dashboards.PROMETHEUS)
+    for path in (*written, provider, rules, scrape):
         print(f"wrote {path}")

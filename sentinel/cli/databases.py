@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sentinel.cli.options import grouped
-from sentinel.cli.repositories import AS_JSON, CONFIG
+from sentinel.cli.options import A_JOB, AS_JSON, CONFIG, grouped
 
 if TYPE_CHECKING:
     from sentinel.backup.settings import BackupSettings, JobSettings
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look for, rename or drop a database that a restore made.", no_args_is_help=True)
 
+COPY = typer.Argument(metavar="NAME", help="The database, on the job's server or the one named.")
 SNAPSHOT = typer.Option("latest", "--snapshot", metavar="ID", help="An id, a prefix of one, or latest.")
 
 
@@ -56,7 +56,7 @@ class Copy(Server):
 
 @grouped
 def load(
-    job: str = typer.Argument(),
+    job: str = A_JOB,
     snapshot: str = SNAPSHOT,
     saved: Path | None = typer.Option(
         None, "--saved", metavar="DIR", help="From what `save` set aside instead."
@@ -89,7 +89,7 @@ def load(
 
 @grouped
 def verify(
-    job: str = typer.Argument(),
+    job: str = A_JOB,
     snapshot: str = SNAPSHOT,
     *,
     copy: Copy,
@@ -122,7 +122,7 @@ def verify(
 
 @grouped
 def save(
-    job: str = typer.Argument(),
+    job: str = A_JOB,
     directory: Path = typer.Argument(metavar="DIR", help="Must not exist yet."),
     *,
     copy: Copy,
@@ -138,7 +138,7 @@ def save(
 
 @app.command()
 @grouped
-def answers(job: str = typer.Argument(), *, server: Server, config: Path = CONFIG) -> None:
+def answers(job: str = A_JOB, *, server: Server, config: Path = CONFIG) -> None:
     """Whether the job's database server answers (the database itself may be gone)."""
     typer.echo(_target(config, job, server)[2].address())
 
@@ -146,8 +146,8 @@ def answers(job: str = typer.Argument(), *, server: Server, config: Path = CONFI
 @app.command()
 @grouped
 def exists(
-    job: str = typer.Argument(),
-    name: str = typer.Argument(),
+    job: str = A_JOB,
+    name: str = COPY,
     absent: bool = typer.Option(False, "--absent", help="Succeed when it does not exist."),
     *,
     server: Server,
@@ -163,9 +163,9 @@ def exists(
 @app.command()
 @grouped
 def rename(
-    job: str = typer.Argument(),
-    name: str = typer.Argument(),
-    new: str = typer.Argument(),
+    job: str = A_JOB,
+    name: str = COPY,
+    new: str = typer.Argument(metavar="NEW", help="Its new name."),
     *,
     server: Server,
     config: Path = CONFIG,
@@ -184,8 +184,8 @@ def rename(
 @app.command()
 @grouped
 def drop(
-    job: str = typer.Argument(),
-    name: str = typer.Argument(),
+    job: str = A_JOB,
+    name: str = COPY,
     *,
     server: Server,
     config: Path = CONFIG,

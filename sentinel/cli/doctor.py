@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG
+
 if TYPE_CHECKING:
     from sentinel.operate.doctor import Finding
 
 
 def doctor(
-    config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
-    as_json: bool = typer.Option(False, "--json"),
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
     bundle: Path | None = typer.Option(
         None, "--bundle", metavar="FILE", help="Write a report without secrets."
     ),

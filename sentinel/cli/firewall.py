@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG
 from sentinel.errors import FirewallError, UsageError
 
 if TYPE_CHECKING:
@@ -28,11 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
 POLICY = typer.Option(None, "--policy", metavar="FILE", help="Instead of the configured policy.")
 STATE = typer.Option(None, "--state-directory", metavar="DIR", help="Instead of the configured one.")
 REASON = typer.Option("", "--reason", metavar="TEXT", help="Kept with the version and in the ledger.")
-AS_JSON = typer.Option(False, "--json")
 MOST_VERSIONS = 10  # shown; --json has all
 
 
@@ -51,7 +50,7 @@ def plan(
 
     place = _policy_path(config, policy)
     wanted = policies.load(place)
-    state = _state(config, state_directory)
+    state = _known(config, state_directory)
     compiled = compiler.compile_policy(wanted)
     found = plans.plan(wanted, compiled, state)
     remarks = [*map(str, lint.lint(wanted, time.time_ns())), *map(str, docker.bypassing(compiled))]
@@ -131,7 +130,7 @@ def confirm(config: Path = CONFIG, state_directory: Path | None = STATE) -> None
 
 @app.command()
 def rollback(
-    version: int = typer.Argument(0, metavar="[VERSION]", help="Default: the one before."),
+    version: int = typer.Argument(0, metavar="VERSION", help="Default: the one before."),
     config: Path = CONFIG,
     state_directory: Path | None = STATE,
     reason: str = REASON,
@@ -157,7 +156,7 @@ def status(config: Path = CONFIG, state_directory: Path | None = STATE, as_json:
     from sentinel.firewall import overview
 
     now = time.time_ns()
-    found = overview.overview(_state(config, state_directory), now)
+    found = overview.overview(_known(config, state_directory), now)
     if as_json:
         print(json.dumps(asdict(found) | {"versions": [_with_standing(one) for one in found.versions]}))
         return
@@ -199,7 +198,9 @@ def explain(
     outbound: bool = typer.Option(False, "--outbound", help="From this host to ADDR."),
     forward: bool = typer.Option(False, "--forward", help="From ADDR through this host; see --to."),
     to: str = typer.Option("", "--to", metavar="ADDR", help="Destination, where rules ask for it."),
-    interface: str = typer.Option("", "--interface", metavar="NAME"),
+    interface: str = typer.Option(
+        "", "--interface", metavar="NAME", help="Where the packet comes in, or goes out."
+    ),
     as_json: bool = AS_JSON,
 ) -> None:
     """Say which rule decides about a new connection, and why: from the policy, not from a trace."""
@@ -210,7 +211,7 @@ def explain(
 
     direction = Direction.OUTBOUND if outbound else Direction.FORWARD if forward else Direction.INBOUND
     wanted = policies.load(_policy_path(config, policy))
-    state = _state(config, state_directory)
+    state = _known(config, state_directory)
     banned = [ban.network for ban in bans.live(state)]
     packet = _packet(address, service, to, interface, direction)
     decision = explaining.decide(wanted, packet, time.time_ns(), answers=names.known(state), bans=banned)
@@ -261,7 +262,7 @@ def ban(
     reason: str = REASON,
     config: Path = CONFIG,
     state_directory: Path | None = STATE,
-    dry_run: bool = typer.Option(False, "--dry-run"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be banned, and until when."),
 ) -> None:
     """Drop everything from an address for a while."""
     from sentinel.firewall.bans import Outcome
@@ -302,7 +303,7 @@ def _moment(text: str) -> datetime:
 
 @app.command()
 def unban(
-    address: str = typer.Argument(metavar="ADDR"),
+    address: str = typer.Argument(metavar="ADDR", help="As `bans` lists it."),
     reason: str = REASON,
     config: Path = CONFIG,
     state_directory: Path | None = STATE,
@@ -323,7 +324,7 @@ def unban(
 def bans(config: Path = CONFIG, state_directory: Path | None = STATE, as_json: bool = AS_JSON) -> None:
     """List live bans with time left, hits (packets dropped) and reason."""
     now = time.time_ns()
-    listed = _bans(config, state_directory).list()
+    listed = _bans(config, state_directory, reading=True).list()
     if as_json:
         print(json.dumps([asdict(one) | {"seconds_left": one.seconds_left(now)} for one in listed]))
         return
@@ -350,7 +351,7 @@ def _directory(config: Path, given: Path | None) -> Path:
         return given
     from sentinel.config import load
 
-    return load(config).state_directory
+    return load(config).state
 
 
 def _state(config: Path, given: Path | None) -> State:
@@ -360,6 +361,13 @@ def _state(config: Path, given: Path | None) -> State:
     state = State(_directory(config, given))
     versions.hand_over(state.path.parent)
     return state
+
+
+def _known(config: Path, given: Path | None) -> State:
+    """For commands that only look."""
+    from sentinel.state import State
+
+    return State(_directory(config, given), reading=True)
 
 
 def _ledger(config: Path, given: Path | None) -> Ledger:
@@ -394,14 +402,15 @@ def _settings(config: Path) -> FirewallSettings:
     return settings or FirewallSettings.model_validate({})
 
 
-def _bans(config: Path, given: Path | None, *, observe: bool = False) -> Bans:
+def _bans(config: Path, given: Path | None, *, observe: bool = False, reading: bool = False) -> Bans:
     """An operator's own bans: active whatever the response is set to, and outside its budget."""
     from sentinel.firewall.bans import Bans
     from sentinel.firewall.settings import BanMode, BanSettings
 
     mode = BanMode.OBSERVE if observe else BanMode.ACTIVE
     settings = BanSettings.model_validate({"mode": mode, "budget_per_minute": 1_000_000})
-    return Bans(_state(config, given), _ledger(config, given), settings)
+    state = _known(config, given) if reading else _state(config, given)
+    return Bans(state, _ledger(config, given), settings)
 
 
 def _author() -> str:

@@ -10,7 +10,7 @@ from sentinel.errors import UsageError
 
 
 def init(
-    directory: Path = typer.Argument(Path("/etc/sentinel"), metavar="[DIR]", help="Where the two files go."),
+    directory: Path = typer.Argument(Path("/etc/sentinel"), metavar="DIR", help="Where the two files go."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the files instead of writing them."),
     force: bool = typer.Option(False, "--force", help="Replace files that exist."),
 ) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sentinel.cli.options import grouped
-from sentinel.cli.repositories import AS_JSON, Place
+from sentinel.cli.options import AS_JSON, grouped
+from sentinel.cli.repositories import Place
 
 if TYPE_CHECKING:
     from sentinel.backup.repo.repository import Repository
@@ -60,7 +60,7 @@ def add(
 @app.command()
 @grouped
 def remove(
-    key: str = typer.Argument("", metavar="[ID]"),
+    key: str = typer.Argument("", metavar="ID", help="As `key list` shows it; or say --opened-by."),
     opened_by: Path | None = typer.Option(
         None,
         "--opened-by",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG
 from sentinel.errors import SentinelError
 from sentinel.ledger import Ledger
 
@@ -16,21 +19,29 @@ app = typer.Typer(
     help="Show and verify the record of what Sentinel did.", no_args_is_help=True, rich_markup_mode=None
 )
 
-CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
-
 
 @app.command()
 def show(
     config: Path = CONFIG,
     action: str = typer.Option("", "--action", metavar="WORD", help="Only actions that begin with this."),
     subject: str = typer.Option("", "--subject", metavar="TEXT", help="Only subjects that contain this."),
+    since: str = typer.Option(
+        "", "--since", metavar="TIME", help="Only from then on: 2h or 7d ago, or 2026-12-01T00:00:00Z."
+    ),
     last: int = typer.Option(0, "--last", metavar="N", min=0, help="Only the N newest."),
-    as_json: bool = typer.Option(False, "--json"),
+    as_json: bool = AS_JSON,
 ) -> None:
     """Print the records, oldest first."""
     from sentinel.model import isoformat
 
-    entries = [e for e in _ledger(config).entries() if e.action.startswith(action) and subject in e.subject]
+    begin = _moment(since)
+    entries = [
+        entry
+        for entry in _ledger(config).entries()
+        if entry.time >= begin and entry.action.startswith(action) and subject in entry.subject
+    ]
+    if not (entries or as_json):
+        print("no records")
     for entry in entries[-last:] if last else entries:
         if as_json:
             print(json.dumps(asdict(entry)))
@@ -42,7 +53,7 @@ def show(
 
 
 @app.command()
-def verify(config: Path = CONFIG, as_json: bool = typer.Option(False, "--json")) -> None:
+def verify(config: Path = CONFIG, as_json: bool = AS_JSON) -> None:
     """Check the whole chain; name the first bad record. Exit code 1 when there is one.
 
     Somebody who could rewrite the whole file and ledger.head beside it is seen off the host only: compare with
@@ -66,3 +77,21 @@ def _ledger(config: Path) -> Ledger:
     from sentinel import config as configuration
 
     return Ledger(configuration.load(config).state)
+
+
+def _moment(text: str) -> int:
+    """Nanoseconds since the epoch; the beginning of time without a text."""
+    from sentinel import durations
+    from sentinel.errors import UsageError
+
+    if not text:
+        return 0
+    try:
+        return time.time_ns() - int(durations.seconds(text) * 1e9)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since {text}: expected a time such as 2h, 7d or 2026-12-01T00:00:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)

@@ -58,7 +58,8 @@ def _options(command: Any) -> Iterator[str]:
     for parameter in command.params:
         text = getattr(parameter, "help", None) or ""
         names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-        if parameter.opts[0].startswith("-") and parameter.name != "help":
+        hidden = getattr(parameter, "hidden", False) or parameter.name == "help"
+        if parameter.opts[0].startswith("-") and not hidden:
             yield f".RS\n.TP\n.B {_roff(names)}\n{_roff(text)}\n.RE"
 
 

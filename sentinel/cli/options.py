@@ -1,4 +1,4 @@
-"""Options that several commands share: declared once, as the fields of a dataclass, and taken as one parameter.
+"""Options that several commands share: declared once; several that belong together as the fields of a dataclass.
 
 typer reads a command's signature; `grouped` shows it the fields where the command has the whole.
 """
@@ -8,10 +8,28 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
+
+import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def names_of_jobs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """For the shell to offer."""
+    from sentinel import config as configuration
+
+    config, _ = configuration.load_what_is_right(ctx.params.get("config") or configuration.DEFAULT_PATH)
+    return [name for name in (config.backup.jobs if config.backup else {}) if name.startswith(incomplete)]
+
+
+CONFIG = typer.Option(
+    Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE", help="Sentinel's configuration."
+)
+AS_JSON = typer.Option(False, "--json", help="One JSON document on stdout.")
+A_JOB = typer.Argument(metavar="JOB", help="A job of sentinel.yml.", autocompletion=names_of_jobs)
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG, names_of_jobs
+
 if TYPE_CHECKING:
     from sentinel.config import Config
     from sentinel.playbook.engine import Approval, Outcome
@@ -17,10 +19,21 @@ app = typer.Typer(
     help="List, show and run playbooks. Exit codes: 0 ok, 1 a step failed or waits, 2 usage or a bad playbook.",
     no_args_is_help=True,
 )
-CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
-JOB = typer.Option("", "--job", metavar="NAME", help="The backup job that the playbook is about.")
+JOB = typer.Option(
+    "",
+    "--job",
+    metavar="NAME",
+    help="The backup job that the playbook is about.",
+    autocompletion=names_of_jobs,
+)
 SET = typer.Option([], "--set", metavar="NAME=VALUE", help="A parameter of the playbook; repeatable.")
-AS_JSON = typer.Option(False, "--json", help="One JSON document on stdout.")
+
+
+def _names(incomplete: str) -> list[str]:
+    """For the shell. A site's own playbooks are named by its configuration, which a shell does not wait for."""
+    from sentinel.playbook import book
+
+    return [name for name in sorted(book.available([])) if name.startswith(incomplete)]
 
 
 @app.command("list")
@@ -44,7 +57,9 @@ def list_(config: Path = CONFIG, as_json: bool = AS_JSON) -> None:
 
 @app.command()
 def show(
-    name: str = typer.Argument(metavar="PLAYBOOK"),
+    name: str = typer.Argument(
+        metavar="PLAYBOOK", help="As `playbook list` names it.", autocompletion=_names
+    ),
     job: str = JOB,
     values: list[str] = SET,
     config: Path = CONFIG,
@@ -64,7 +79,7 @@ def show(
     filled: dict[str, str] = {}
     if settings and settings.backup:
         try:
-            runner = _runner(settings, config)
+            runner = _runner(settings, config, reading=True)
             filled = {
                 key: value
                 for key, value in runner.dry(_request(name, "real", job, values)).values.items()
@@ -79,7 +94,9 @@ def show(
 
 @app.command()
 def run(
-    name: str = typer.Argument("", metavar="[PLAYBOOK]", help="Not needed with --resume."),
+    name: str = typer.Argument(
+        "", metavar="PLAYBOOK", help="Not needed with --resume.", autocompletion=_names
+    ),
     job: str = JOB,
     values: list[str] = SET,
     dry_run: bool = typer.Option(False, "--dry-run", help="Print every command filled in; execute nothing."),
@@ -106,7 +123,7 @@ def run(
         raise UsageError("which playbook? (`sentinel playbook list`)")
     # On a bare machine there is no configuration yet: repository and password are parameters then.
     settings = configuration.load(config) if config.exists() else configuration.Config()
-    runner = _runner(settings, config, approve=approve, quiet=as_json)
+    runner = _runner(settings, config, approve=approve, quiet=as_json, reading=dry_run)
     request = _request(name, "sandbox" if sandbox else "real", job, values)
     if dry_run:
         plan = runner.dry(request)
@@ -179,13 +196,20 @@ def _settings(path: Path) -> Config | None:
 
 
 def _state(path: Path) -> Any:
-    from sentinel.state import FILE_NAME, State
+    from sentinel.state import State
 
     settings = _settings(path)
-    return State(settings.state) if settings and (settings.state / FILE_NAME).exists() else None
+    return State(settings.state, reading=True) if settings else None
 
 
-def _runner(settings: Config, path: Path, *, approve: list[str] | None = None, quiet: bool = False) -> Runner:
+def _runner(
+    settings: Config,
+    path: Path,
+    *,
+    approve: list[str] | None = None,
+    quiet: bool = False,
+    reading: bool = False,
+) -> Runner:
     from sentinel.backup.settings import BackupSettings
     from sentinel.ledger import Ledger
     from sentinel.playbook.runner import Runner, silent
@@ -194,7 +218,7 @@ def _runner(settings: Config, path: Path, *, approve: list[str] | None = None, q
     return Runner(
         config=path.resolve(),
         settings=settings.backup or BackupSettings(),
-        state=State(settings.state),
+        state=State(settings.state, reading=reading),
         ledger=Ledger(settings.state, actor=_person()),
         approve=_Asker(approve or []),
         tell=silent if quiet else _tell,

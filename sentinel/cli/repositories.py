@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel.cli.options import CONFIG
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from sentinel.backup.settings import BackupSettings, RepositorySettings
     from sentinel.config import Config
 
-CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
-AS_JSON = typer.Option(False, "--json", help="One JSON document on stdout.")
 REPOSITORY = typer.Option(
     "", "--repository", "-r", metavar="R", help="A name in sentinel.yml, or a location (directory, s3:...)."
 )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG
+
 if TYPE_CHECKING:
     from sentinel.respond.responder import Decision
 
@@ -17,19 +19,21 @@ app = typer.Typer(help="From alerts to bans: a dry run.")
 @app.command()
 def preview(
     journals: Annotated[list[Path] | None, typer.Argument(help="EVE files; default: the journals.")] = None,
-    config: Annotated[Path | None, typer.Option(help="sentinel.yml")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
 ) -> None:
     """Every alert that asks for a ban or is spared one, and why. Nothing is banned."""
     from sentinel.cli.listing import print_json, print_table
-    from sentinel.config import DEFAULT_PATH, load
+    from sentinel.config import load
     from sentinel.firewall import names
     from sentinel.respond.responder import Outcome, build
     from sentinel.state import State
 
-    settings = load(config or DEFAULT_PATH)
+    settings = load(config)
     resolver = settings.firewall.resolver if settings.firewall is not None else ""
-    responder = build(settings, State(settings.state), None, ban=lambda *_: None, resolve=names.dns(resolver))
+    responder = build(
+        settings, State(settings.state, reading=True), None, ban=lambda *_: None, resolve=names.dns(resolver)
+    )
     paths = journals or sorted(settings.journals.glob("*.jsonl"))
     decisions = list(responder.preview(paths))
     shown = [one for one in decisions if one.outcome in {Outcome.ASKED, Outcome.SPARED}]

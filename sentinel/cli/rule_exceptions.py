@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel.cli.options import CONFIG
 from sentinel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from sentinel.alert_exceptions import AlertException, Tally
     from sentinel.config import Config
 
-CONFIG = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE")
 DAYS = typer.Option(7, "--days", min=1, help="How far to look back in the journals.")
 JSON = typer.Option(False, "--json", help="Print one JSON document.")
 DAY_SECONDS = 86_400

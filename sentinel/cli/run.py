@@ -8,12 +8,20 @@ from pathlib import Path
 
 import typer
 
+from sentinel.cli.options import CONFIG
+
+
+def _names(incomplete: str) -> list[str]:
+    from sentinel.components import BUILDERS
+
+    return [name for name in BUILDERS if name.startswith(incomplete)]
+
 
 def run(
     components: list[str] = typer.Argument(
-        None, metavar="[COMPONENT...]", help="Default: every configured one."
+        None, metavar="COMPONENT...", help="Default: every configured one.", autocompletion=_names
     ),
-    config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
+    config: Path = CONFIG,
     worker: int = typer.Option(0, "--worker", hidden=True, help="Started by the network component itself."),
     log_level: str = typer.Option(
         "INFO", "--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR."

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel.cli.options import AS_JSON, CONFIG
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -19,8 +21,8 @@ STALE_SECONDS = 30.0  # components report every 5 s; six missed reports are no a
 
 
 def status(
-    config: Path = typer.Option(Path("/etc/sentinel/sentinel.yml"), "--config", metavar="FILE"),
-    as_json: bool = typer.Option(False, "--json"),
+    config: Path = CONFIG,
+    as_json: bool = AS_JSON,
 ) -> None:
     """Show each configured component: state, age of its last report, and its figures.
 
@@ -41,7 +43,7 @@ def collect(config: Config) -> list[dict[str, Any]]:
     from sentinel.components import BUILDERS
     from sentinel.state import State
 
-    reports = {row["name"]: row for row in State(config.state).read("SELECT * FROM component")}
+    reports = {row["name"]: row for row in State(config.state, reading=True).read("SELECT * FROM component")}
     names = [name for name in BUILDERS if getattr(config, name) is not None]
     return [_row(name, reports.get(name)) for name in names]
 

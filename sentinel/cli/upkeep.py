@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sentinel.cli.options import grouped
-from sentinel.cli.repositories import AS_JSON, CONFIG, REPOSITORY, Place
+from sentinel.cli.options import AS_JSON, CONFIG, grouped
+from sentinel.cli.repositories import REPOSITORY, Place
 
 if TYPE_CHECKING:
     from sentinel.backup.repo.repository import Repository
@@ -101,7 +101,7 @@ class Which:
 def forget(
     job: str = typer.Argument(
         "",
-        metavar="[JOB]",
+        metavar="JOB",
         help="Its snapshots, by its `keep` settings or the options; else the repository's.",
     ),
     snapshot: list[str] = typer.Option(

@@ -229,6 +229,18 @@ providers:
     type: file
     options: {path: %s}
 """
+# What a Prometheus without other duties needs; elsewhere the two entries go into its own file.
+PROMETHEUS = """\
+rule_files: [sentinel-alerts.yml]
+scrape_configs:
+  - job_name: sentinel
+    scrape_interval: 15s
+    # one endpoint a host: metrics.listen of its sentinel.yml. Off loopback it wants TLS (metrics.tls): add
+    #   scheme: https
+    #   tls_config: {ca_file: ..., cert_file: ..., key_file: ...}
+    static_configs:
+      - targets: ["127.0.0.1:9480"]
+"""
 
 if __name__ == "__main__":
     write(FOLDER)

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -48,31 +47,38 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Patient:
     config: Config
-    state: State
     path: Path
     mistakes: list[Problem]  # in the configuration; `config` is what is right of it
+    kept: State | None  # None: it cannot be opened, as H001-state reports
+
+    @property
+    def state(self) -> State:
+        if self.kept is None:
+            raise _UnknownError
+        return self.kept
+
+
+class _UnknownError(Exception):
+    """A check asks for state that cannot be opened: what it would say is not known."""
 
 
 def examine(path: Path) -> list[Finding]:
     config, mistakes = configuration.load_what_is_right(path)
+    state = None
+    with contextlib.suppress(SentinelError):
+        state = State(config.state, reading=True)
+    patient = Patient(config, path, mistakes, state)
     findings = []
-    with tempfile.TemporaryDirectory() as empty:
-        patient = Patient(config, _state_of(config.state, Path(empty)), path, mistakes)
-        for check, look in CHECKS.items():
+    for check, look in CHECKS.items():
+        with contextlib.suppress(_UnknownError):
             try:
                 findings += [Finding(check, *seen) for seen in look(patient)]
-            except (SentinelError, OSError) as error:
+            except OSError as error:
+                text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+                findings.append(Finding(check, "failed", text, "run doctor as root"))
+            except SentinelError as error:
                 findings.append(Finding(check, "failed", str(error), "see the message"))
-        patient.state.close()
     return findings
-
-
-def _state_of(directory: Path, empty: Path) -> State:
-    """Who only looks makes none where there is none. One that cannot be opened is what H001-state reports."""
-    with contextlib.suppress(SentinelError, OSError):
-        if (directory / FILE_NAME).exists():
-            return State(directory)
-    return State(empty)
 
 
 Seen = tuple[Level, str, str] | tuple[Level, str]
@@ -101,7 +107,7 @@ def _state(patient: Patient) -> Iterator[Seen]:
             "systemctl enable --now sentinel.target",
         )
         return
-    State(directory).close()
+    State(directory, reading=True).close()
     usage = os.statvfs(directory)
     used = 1 - usage.f_bavail / max(1, usage.f_blocks)
     if used > FULL_SHARE:
