@@ -60,7 +60,7 @@ def test_layout(board):
 
 def test_export(tmp_path, sentinel):
     done = sentinel("dashboards", "export", tmp_path, check=0)
-    assert len(done.stdout.splitlines()) == len(dashboards.DASHBOARDS) + 2
+    assert len(done.stdout.splitlines()) == len(dashboards.DASHBOARDS) + 3
     provider = (tmp_path / "provisioning/dashboards/sentinel.yaml").read_text()
     assert str(tmp_path / "dashboards") in provider
     assert (
