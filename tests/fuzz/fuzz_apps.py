@@ -73,4 +73,4 @@ def targets():
 
 
 if __name__ == "__main__":
-    fuzzing.main(targets())
+    fuzzing.main(targets)

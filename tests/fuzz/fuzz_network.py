@@ -269,4 +269,4 @@ TARGETS = {
 }
 
 if __name__ == "__main__":
-    fuzzing.main(TARGETS)
+    fuzzing.main(lambda: TARGETS)

@@ -15,12 +15,19 @@ HERE = Path(__file__).parent
 
 
 def main(targets):
-    """`SCRIPT TARGET SECONDS`, or `all`; atheris ends the process when its time is up, so it serves one target a call."""
+    """`SCRIPT TARGET SECONDS`, or `all`; atheris ends the process when its time is up, so it serves one target a call.
+
+    `targets` is called for them: what it imports must be seen by atheris, which otherwise is guided by nothing.
+    """
     wanted, seconds = sys.argv[1], float(sys.argv[2])
     have_atheris = importlib.util.find_spec("atheris") is not None
-    for name in targets if wanted == "all" else [wanted]:
-        run, seeds = targets[name]
-        (_guided if have_atheris and wanted != "all" else _plain)(name, run, seeds(), seconds)
+    if have_atheris and wanted != "all":
+        _guided(wanted, targets, seconds)
+        return
+    found = targets()
+    for name in found if wanted == "all" else [wanted]:
+        run, seeds = found[name]
+        _plain(name, run, seeds(), seconds)
 
 
 def _mutate(rng, blob):
@@ -59,15 +66,17 @@ def _plain(name, run, seeds, seconds):
     print(f"{name}: {count} runs in {seconds:.0f} s, no crash (plain mutation)")
 
 
-def _guided(name, run, seeds, seconds):
+def _guided(name, targets, seconds):
     import atheris
 
     corpus = HERE / "work" / name
     corpus.mkdir(parents=True, exist_ok=True)
+    with atheris.instrument_imports(include=["sentinel"]):
+        run, make = targets()[name]
+        seeds = make()
+        run(seeds[0])
     for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    with atheris.instrument_imports(include=["sentinel"]):
-        run(seeds[0])
     options = [sys.argv[0], str(corpus), f"-max_total_time={seconds:.0f}", "-max_len=8192", "-timeout=30"]
     atheris.Setup(options, lambda blob: _attempt(name, run, blob))
     atheris.Fuzz()
