@@ -92,7 +92,7 @@ class Engine:
         self._headers = HeaderVerdicts(rules)
         self._reader = Reader(bodies or BodyLimits())
         self._transactions = TransactionInspector(
-            self._groups, self._reader, self._admits_transaction, self._scope
+            self._groups, self._reader, self._header_fits, self._admits_transaction, self._scope
         )
 
     @property
@@ -184,11 +184,16 @@ class Engine:
         seen[packet.direction] = True
         return first
 
-    def _admits_transaction(self, number: int, packet: Packet, scope: Scope) -> bool:
-        rule = self.rules[number]
+    def _header_fits(self, number: int, packet: Packet) -> bool:
         known = self._headers.of(packet)
-        fits = header_fits(rule, packet) if known is None else self._headers.fits(number, packet, known)
-        return fits and self._checks_hold(rule, packet, scope)
+        return (
+            header_fits(self.rules[number], packet)
+            if known is None
+            else self._headers.fits(number, packet, known)
+        )
+
+    def _admits_transaction(self, number: int, packet: Packet, scope: Scope) -> bool:
+        return self._header_fits(number, packet) and self._checks_hold(self.rules[number], packet, scope)
 
     def _checks_hold(self, rule: Rule, packet: Packet, scope: Scope) -> bool:
         for check in rule.checks:

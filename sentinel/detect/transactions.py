@@ -57,17 +57,23 @@ _HELLO = (
 )
 _STEPS: dict[str, dict[str, int]] = {"http": _HTTP, "tls": dict.fromkeys(_HELLO, 0)}
 
+# Applications whose parser tells of every change. As long as such a transaction is neither changed nor over, Suricata does
+# not look at it either; a client that sends requests and waits for no answer would have all of them looked at with every packet.
+_TOLD = frozenset({"http"})
+
 
 class TransactionInspector:
     def __init__(
         self,
         groups: Groups,
         reader: Reader,
+        fits: Callable[[int, Packet], bool],
         admits: Callable[[int, Packet, Scope], bool],
         scope: Callable[[Packet], Scope],
     ) -> None:
         self._groups = groups
         self._reader = reader
+        self._fits = fits
         self._admits = admits
         self._scope = scope
         self.costs: Costs | None = None
@@ -77,13 +83,20 @@ class TransactionInspector:
         assert flow is not None
         direction = packet.direction
         stream: dict[int, bool] = {}
+        standing: dict[str, set[int]] = {}
         for tx in tuple(flow.transactions):
             state = self._reader.state(tx)
             if len(tx.files) > state.files:
                 self._rearm(tx, state)
             elif tx.inspected[direction]:
                 continue
-            for number in sorted(self._candidates(tx, direction, state)):
+            changed = self._changed(tx, direction, state)
+            if not (changed or packet.pseudo or tx.done[direction]) and tx.protocol in _TOLD:
+                continue
+            if tx.protocol not in standing:
+                standing[tx.protocol] = self._standing(tx.protocol, packet)
+            found = self._candidates(tx, direction, state, standing[tx.protocol], changed=changed)
+            for number in sorted(found):
                 started = time.perf_counter()
                 matched = self._judge(number, packet, tx, state, stream)
                 if self.costs is not None:
@@ -104,15 +117,25 @@ class TransactionInspector:
                         flags[number] = (every if bits == DONE else bits) & ~about_files
         state.files = len(tx.files)
 
-    def _candidates(self, tx: Transaction, direction: int, state: TxState) -> set[int]:
+    def _standing(self, protocol: str, packet: Packet) -> set[int]:
+        """Rules that no pattern brings up, as far as their headers fit: the same for all transactions of the packet."""
+        always, direction = self._groups.always, packet.direction
+        return {
+            number
+            for name in (protocol, ANY_APPLICATION)
+            if name in always
+            for number in always[name][direction]
+            if self._fits(number, packet)
+        }
+
+    def _candidates(
+        self, tx: Transaction, direction: int, state: TxState, standing: set[int], *, changed: bool
+    ) -> set[int]:
         groups = self._groups
         known = state.flags[direction]
-        found: set[int] = {number for number, flags in known.items() if flags != DONE}
-        changed = self._changed(tx, direction, state)
+        found = standing.union(number for number, flags in known.items() if flags != DONE)
         scanning = changed or tx.protocol != "http" or bool(tx.files)
         for protocol in (tx.protocol, ANY_APPLICATION):
-            if protocol in groups.always:
-                found.update(groups.always[protocol][direction])
             for key, matcher in groups.patterns.get(protocol, ((), ()))[direction] if scanning else ():
                 views = self._reader.views(tx, direction, key)
                 if views and state.scanned.get((direction, key)) is not views:

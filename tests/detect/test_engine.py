@@ -1,6 +1,9 @@
 """The engine end to end: counts, order, verdicts, limits."""
 
 import pytest
+from scapy.utils import wrpcap
+
+from sentinel.pipeline import profile_network
 
 
 def test_transactions_alert_once_each(conversation, fired):
@@ -195,3 +198,18 @@ def test_beyond_the_depth_packets_stand_alone(conversation, fired):
     rules = 'alert tcp any any -> any any (content:"words"; sid:1;)\nalert tcp any any -> any any (content:"9last"; sid:2;)'
     assert fired(rules, packets, stream__reassembly__depth="25") == [1]
     assert fired(rules, packets) == [1, 2]
+
+
+def test_requests_that_wait_for_answers_are_not_looked_at_with_every_packet(conversation, tmp_path):
+    """Else a client that sends thousands and reads none makes each packet cost as much as all of them."""
+    count = 40
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    talk = conversation().request(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+    for _ in range(count):
+        talk.response(answer)
+    capture, rules = tmp_path / "talk.pcap", tmp_path / "own.rules"
+    wrpcap(str(capture), talk.close())
+    rules.write_text('alert http any any -> any any (http.stat_msg; pcre:"/^no$/"; sid:1;)\n')
+    (cost,) = profile_network(capture, [rules])
+    assert cost.matched == 0
+    assert count <= cost.checked <= 3 * count
