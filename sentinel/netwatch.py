@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import select
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics, process
+from sentinel.capture.backlog import Backlog
 from sentinel.capture.ring import DROP_REASONS, JOINED_BLOCKS, Ring
 from sentinel.errors import ProgramError, SentinelError
 from sentinel.pipeline import STOCK_OPTIONS, cache_folder
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -34,7 +35,10 @@ FANOUT_GROUP = (
 POLL_MILLISECONDS = 200  # how soon a stop is noticed on an idle interface
 RETIRE_SECONDS = 0.15  # the kernel hands over a half-filled block after this
 EXPORT_SECONDS = 1.0
-SLOW_SECONDS = 0.2  # traffic that takes longer to judge is taken in small pieces: signs of life and figures must not wait
+SERVE_SECONDS = (
+    0.05  # how often rings are emptied, figures exported and signs of life given while a batch is judged
+)
+SLOW_SECONDS = 0.2  # batches that take longer to judge get smaller, those that take much less get larger
 SAVE_SECONDS = 60.0  # how much a data set may lose to a power failure
 DRAIN_SECONDS = 10.0
 COMPILE_SECONDS = 300.0
@@ -62,10 +66,13 @@ class NetworkWatch:
         self._next: Built | None = None
         self._parser = FastParser(share(settings), _options(settings), self._built.engine.screen)
         self._rings = _open_rings(settings, worker)
+        self._backlog = Backlog(self._rings, settings.ring_megabytes << 20)
         drop()
         self._owners = Owners()
         self._alerts = 0
-        self._blocks = JOINED_BLOCKS
+        self._blocks = 1
+        self._stop = threading.Event()
+        self._served = self._due = 0.0
         self._saved = time.monotonic()
 
     def reload(self, settings: NetworkSettings) -> None:
@@ -90,13 +97,11 @@ class NetworkWatch:
         poller = select.poll()
         for ring in self._rings:
             poller.register(ring.socket, select.POLLIN | select.POLLERR)
-        due = 0.0
+        self._stop = stop
         while not stop.is_set():
             if not self._take():
                 poller.poll(POLL_MILLISECONDS)
-            if time.monotonic() >= due:
-                self._export()
-                due = time.monotonic() + EXPORT_SECONDS
+            self._export_if_due()
         self._drain()
 
     def _drain(self) -> None:
@@ -110,18 +115,17 @@ class NetworkWatch:
         self._export()
 
     def _take(self) -> bool:
-        """One block of each ring; False when all were empty."""
+        """One batch; False when there is none."""
         if self._next is not None:
             self._swap(self._next)
-        found = False
-        for ring in self._rings:
-            batch = ring.take(self._blocks)
-            if batch is not None:
-                found = True
-                started = time.monotonic()
-                self._judge(self._parser.feed(batch), ring.interface)
-                self._blocks = 1 if time.monotonic() - started > SLOW_SECONDS else JOINED_BLOCKS
-        return found
+        found = self._backlog.take(self._blocks)
+        if found is None:
+            return False
+        ring, batch = found
+        started = self._served = time.monotonic()
+        self._judge(self._parser.feed(batch), ring.interface)
+        self._blocks = adapted(self._blocks, time.monotonic() - started)
+        return True
 
     def _judge(self, packets: Iterator[Packet], interface: str = "") -> None:
         found: list[Alert] = []
@@ -135,9 +139,18 @@ class NetworkWatch:
                 if interface:
                     alert.extra["in_iface"] = interface
                 found.append(alert)
+            if time.monotonic() - self._served >= SERVE_SECONDS:
+                self._serve()
         if found:
             self._journal.append(found)
             self._alerts += len(found)
+
+    def _serve(self) -> None:
+        """Between two packets of a batch that takes long: nothing else may wait for its end."""
+        self._backlog.serve(self._blocks)
+        self._stop.is_set()  # looked at to be seen alive (see heartbeat); what is begun is judged to its end
+        self._export_if_due()
+        self._served = time.monotonic()
 
     def _swap(self, built: Built) -> None:
         """Bits and counters of flows stay; what the old rules had found in open transactions does not."""
@@ -148,6 +161,11 @@ class NetworkWatch:
         metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
         old.engine.retire()
         log.info("new rules are in force", extra={"rules": len(built.engine.rules)})
+
+    def _export_if_due(self) -> None:
+        if time.monotonic() >= self._due:
+            self._export()
+            self._due = time.monotonic() + EXPORT_SECONDS
 
     def _export(self) -> None:
         for ring in self._rings:
@@ -177,6 +195,13 @@ class NetworkWatch:
         if running is None:
             metrics.rules_info.set(1, plane="network", hash=built.loaded.digest)
         return built
+
+
+def adapted(blocks: int, seconds: float) -> int:
+    """How many blocks to take next, when so many took so long."""
+    if seconds > SLOW_SECONDS:
+        return max(1, blocks // 4)
+    return min(JOINED_BLOCKS, blocks * 2) if seconds < SLOW_SECONDS / 4 else blocks
 
 
 def _options(settings: NetworkSettings) -> dict[str, str]:

@@ -129,7 +129,8 @@ class Engine:
         groups = self._groups
         found: list[Hit] = []
         for number in groups.by_address.find(packet) if groups.ip_only and self._first(packet) else ():
-            self._try(number, packet, found)
+            if header_fits(self.rules[number], packet):
+                self._try(number, packet, found)
         candidates: set[int] = set(groups.header_only)
         for event in packet.events:
             candidates.update(groups.events.get(event, ()))
@@ -138,7 +139,11 @@ class Engine:
             self._scan_payload(packet, candidates)
         known = self._headers.of(packet)
         for number in sorted(candidates):
-            if known is None or self._headers.fits(number, packet, known):
+            if known is None:
+                fits = header_fits(self.rules[number], packet)
+            else:
+                fits = self._headers.fits(number, packet, known)
+            if fits:
                 self._try(number, packet, found)
         return found
 
@@ -166,7 +171,7 @@ class Engine:
             return
         if rule.about_recognition and not self._recognised:
             return
-        if not header_fits(rule, packet) or not application_fits(rule, packet):
+        if not application_fits(rule, packet):
             return
         scope = self._scope(packet)
         if self._checks_hold(rule, packet, scope) and self._payload_fits(rule, packet, scope):
@@ -186,11 +191,9 @@ class Engine:
 
     def _header_fits(self, number: int, packet: Packet) -> bool:
         known = self._headers.of(packet)
-        return (
-            header_fits(self.rules[number], packet)
-            if known is None
-            else self._headers.fits(number, packet, known)
-        )
+        if known is None:
+            return header_fits(self.rules[number], packet)
+        return self._headers.fits(number, packet, known)
 
     def _admits_transaction(self, number: int, packet: Packet, scope: Scope) -> bool:
         return self._header_fits(number, packet) and self._checks_hold(self.rules[number], packet, scope)

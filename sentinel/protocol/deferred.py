@@ -21,7 +21,6 @@ from sentinel.protocol.reorder import MASK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sentinel.model import Flow
     from sentinel.protocol.reorder import Segment
 
 OVERLAP_LIMIT = 65_536  # a message that is longer is judged by its parts
@@ -40,7 +39,8 @@ class Frame:
     link_type: int
     tag: int
     look: bool = False  # only its headers are looked at, its flow stays put aside
-    shown: Flow | None = None  # that was done before, with this stand-in for its flow
+    key: int = 0  # of the flow, where it is put aside
+    shown: int = 0  # that was done before, with a stand-in for its flow of this number
     sizes: tuple[int, int] | None = None  # how far its session's streams have come
     to_server: bool = True
 
@@ -121,7 +121,7 @@ class Deferred:
     ended: list[bool] = field(default_factory=lambda: [False, False])  # by a FIN of that direction
     reread: int = 0  # how often its frames were decoded again to compare what was sent twice
     torn: bool = False  # something between its segments is missing or was sent twice in two ways
-    shown: Flow | None = None  # what its first frame was looked at with
+    shown: int = 0  # number of the flow that its first frame was looked at with
     closed: bool = False
     trusted: bool = False
     apps: set[str] = field(default_factory=set)  # what it may be speaking
@@ -154,7 +154,7 @@ class Deferred:
 
     def frames(self) -> Iterator[Frame]:
         frames = itertools.chain.from_iterable(rows.frames() for rows in self.kept)
-        if self.shown is not None:
+        if self.shown:
             yield from (replace(frame, shown=self.shown) for frame in itertools.islice(frames, 1))
         yield from frames
 

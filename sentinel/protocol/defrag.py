@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sentinel.model import Packet
+from sentinel.protocol.oldest import Oldest
 from sentinel.protocol.reassembly import Reassembly
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Defragmenter:
         self.bound = bound
         self.policy = policy
         self.datagrams: dict[Key, Datagram] = {}
+        self._oldest = Oldest(self.datagrams)
         self.evicted = 0
         self.timed_out = 0
 
@@ -105,7 +107,7 @@ class Defragmenter:
             del self.datagrams[key]
             self.timed_out += 1
         elif len(self.datagrams) >= self.bound:
-            self.datagrams.pop(next(iter(self.datagrams)))
+            del self.datagrams[self._oldest.pop()]
             self.evicted += 1
         name = self.policy(packet.dst)
         wins = POLICIES.get(HOST_POLICIES.get(name, name), POLICIES["windows"])

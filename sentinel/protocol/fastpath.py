@@ -20,10 +20,12 @@ from sentinel import metrics
 from sentinel.model import Batch, Packet
 from sentinel.protocol import headers, likeness
 from sentinel.protocol.apps.recognise import PREFIX, possible
+from sentinel.protocol.attempts import Attempts
 from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
 from sentinel.protocol.fragments import Fragments, first_piece
 from sentinel.protocol.grouping import ACK, RST, Group, Run, groups
 from sentinel.protocol.network import NetworkParser
+from sentinel.protocol.oldest import Oldest
 from sentinel.protocol.reorder import FIN, MASK, SYN, join
 from sentinel.protocol.sent import Sent
 from sentinel.protocol.stream import UNLIMITED
@@ -110,14 +112,18 @@ class FastParser:
         self.bound = settings.flows
         self.limit_bytes = settings.stream_memory_megabytes << 20
         self.deferred: dict[int, Deferred] = {}
+        self.attempts = Attempts(settings.flows)
+        self.evicted = 0
         self.holes: dict[int, int] = {}  # keys of flows that wait for missing segments -> since when
         self.orphans: dict[int, Deferred] = {}  # interesting, but their frames are gone
         self.fragments = Fragments(settings.fragments, self.limit_bytes >> 2)
+        self._oldest = Oldest(self.deferred)
         self.slow: dict[int, int] = {}  # keys of flows that NetworkParser has -> time of their last packet
+        self._slowest = Oldest(self.slow)
         self.held_bytes = 0
         self.passed = 0
         self.trusted = self._exported = 0
-        self._swept = self._sequence = self._lost = 0
+        self._swept = self._sequence = self._lost = self._evicted = 0
         self._seed = 0x5EED
         self._replayed = 0
         found = self.parser.found
@@ -150,7 +156,9 @@ class FastParser:
                 if group.key in self.orphans:
                     self._adopt(group, rows)
             elif group.lone:
-                frames += (replace(frame, look=True) for frame in rows.keep(group.rows[:1]).frames())
+                frames += (
+                    replace(frame, look=True, key=group.key) for frame in rows.keep(group.rows[:1]).frames()
+                )
             else:
                 frames += self._grown(group, found, rows, sized)
         frames += rows.keep(plain).frames()
@@ -172,10 +180,10 @@ class FastParser:
         for found in self.parser.frame(packet, frame.link_type, frame.tag):
             if found.reassembled and found.flow is not None:
                 self._take(found, frame, now, earlier)
-            if frame.shown is None:
+            if not frame.shown:
                 yield found
             elif found.flow is not None:
-                found.flow.id = frame.shown.id
+                found.flow.id = frame.shown
         for missed in earlier:  # a datagram made of fragments joined a flow that we had put aside
             yield from self._replay(missed, now)
 
@@ -188,10 +196,8 @@ class FastParser:
             yield _of_large(packet, flow, frame)
             return
         yield packet
-        alike = headers.decode(likeness.single(frame), seed=self._seed, use_vlan=self.parser.found.use_vlan)
-        put_aside = self.deferred.get(int(alike.key[0]))
-        if put_aside is not None:
-            put_aside.shown = flow
+        if not self.attempts.show(frame.key, flow.id) and frame.key in self.deferred:
+            self.deferred[frame.key].shown = flow.id
 
     def _grown(self, group: Group, found: Headers, rows: Rows, wanted: NDArray[np.bool_]) -> Iterator[Frame]:
         """The last packet of each direction of a session that has become large."""
@@ -212,6 +218,7 @@ class FastParser:
         for frame in sorted(frames, key=_by_sequence):
             yield from self._replay(frame, self.parser.last_time)
         self.deferred.clear()
+        self.attempts.clear()
         self.held_bytes = 0
         yield from self.parser.finish()
 
@@ -222,10 +229,13 @@ class FastParser:
     def export(self) -> None:
         """Set the metrics; about once a second."""
         self.parser.export()
-        metrics.network_flows_deferred.set(len(self.deferred))
+        metrics.network_flows_deferred.set(len(self.deferred) + len(self.attempts))
         metrics.network_deferred_bytes.set(self.held_bytes)
         metrics.network_packets_passed.inc(self.passed - self._exported)
         self._exported = self.passed
+        evicted = self.evicted + self.attempts.evicted
+        metrics.network_flows_evicted.inc(evicted - self._evicted)
+        self._evicted = evicted
         lost, self._lost = self.fragments.evicted - self._lost, self.fragments.evicted
         metrics.network_datagrams_lost.inc(lost, reason="table_full")
 
@@ -235,16 +245,20 @@ class FastParser:
         """Does the flow go on without a candidate? Its state is moved on."""
         first = group.rows[0]
         opening = int(found.tcp_flags[first]) & (SYN | ACK) == SYN
-        flow = self.deferred.get(group.key)
-        if flow is not None and opening and int(found.seq[first]) != flow.begun[0]:
-            if not flow.closed:
-                return False
+        seq = int(found.seq[first])
+        flow = self._known(group.key)
+        again = flow is not None and opening and seq != flow.begun[0]
+        if again and flow is not None and flow.closed:
             self._forget(group.key)
             flow = None
-        if group.lone and flow is not None:
-            return False
         if flow is None:
+            forward = bool(found.forward[first])
+            alone = opening and len(group.rows) == 1
+            if alone and self.attempts.add(group.key, first, rows, forward=forward, seq=seq):
+                return True
             flow = self._open(group.key, first, found, session=opening)
+        elif again or group.lone:
+            return False
         flow.last = rows.times[group.rows[-1]]
         for run in group.runs:
             direction = int(run.forward != flow.forward)
@@ -297,12 +311,23 @@ class FastParser:
         flow.expected[direction], flow.waiting[direction] = joined.follows, joined.waiting
         return joined.data
 
-    def _open(self, key: int, row: int, found: Headers, *, session: bool) -> Deferred:
+    def _known(self, key: int) -> Deferred | None:
+        flow = self.deferred.get(key)
+        if flow is None and (flow := self.attempts.take(key)) is not None:
+            self._put(key, flow)
+        return flow
+
+    def _put(self, key: int, flow: Deferred) -> None:
         if len(self.deferred) >= self.bound:
-            self._forget(next(iter(self.deferred)))
+            self._forget(self._oldest.pop())
+            self.evicted += 1
+        self.deferred[key] = flow
+        self.held_bytes += flow.held_bytes
+
+    def _open(self, key: int, row: int, found: Headers, *, session: bool) -> Deferred:
         proto = int(found.proto[row])
         flow = Deferred(proto, bool(found.forward[row]), 0, session or proto != TCP)
-        self.deferred[key] = flow
+        self._put(key, flow)
         return flow
 
     def _candidate(
@@ -364,11 +389,13 @@ class FastParser:
 
     def _give_up(self, key: int, now: int, frames: list[Frame]) -> None:
         """From now on the flow is NetworkParser's, with everything that was kept of it."""
-        flow = self.deferred.pop(key, None)
+        flow = self._known(key)
+        if flow is not None:
+            del self.deferred[key]
         self.slow.pop(key, None)
         self.slow[key] = now  # the last: what was not seen for longest goes when there are too many
         if len(self.slow) > self.bound:
-            del self.slow[next(iter(self.slow))]
+            del self.slow[self._slowest.pop()]
         if flow is None:
             return
         self.held_bytes -= flow.held_bytes
@@ -449,6 +476,7 @@ class FastParser:
             return
         self._swept = now
         edge = now - IDLE_SECONDS * SECOND
+        self.attempts.forget_before(edge)
         for key in [key for key, flow in self.deferred.items() if flow.last < edge]:
             self._forget(key)
         for key in [key for key, last in self.slow.items() if last < edge]:

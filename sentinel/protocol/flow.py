@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentinel.model import Flow
+from sentinel.protocol.oldest import Oldest
 from sentinel.protocol.transport import ICMP6_COUNTERPART, ICMP_COUNTERPART
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class FlowTable:
         self.reusable = reusable
         self.use_vlan = use_vlan
         self.flows: dict[Key, Flow] = {}
+        self._oldest = Oldest(self.flows)
         self.ended: list[Flow] = []
         self.evicted = 0
         self.created = 0
@@ -122,7 +124,7 @@ class FlowTable:
     def drain(self) -> Iterator[Flow]:
         """All flows left, oldest first; the table is empty afterwards."""
         while self.flows:
-            yield self.flows.pop(next(iter(self.flows)))
+            yield self.flows.pop(self._oldest.pop())
 
     def _evict(self) -> None:
         """The flow that was created first goes, but a conversation is worth more than an attempt at one.
@@ -131,11 +133,14 @@ class FlowTable:
         over and put to the end, a few at a time, so that this costs the same however many there are.
         """
         for _ in range(PASSED_OVER):
-            key = next(iter(self.flows))
-            if not self.flows[key].established:
+            key = self._oldest.pop()
+            flow = self.flows.pop(key)
+            if not flow.established:
                 break
-            self.flows[key] = self.flows.pop(key)
-        self.ended.append(self.flows.pop(next(iter(self.flows))))
+            self.flows[key] = flow
+        else:
+            flow = self.flows.pop(self._oldest.pop())
+        self.ended.append(flow)
         self.evicted += 1
 
     def _timed_out(self, flow: Flow, now: int) -> bool:

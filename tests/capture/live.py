@@ -9,6 +9,7 @@ import time
 
 from sentinel import process
 from sentinel.capture import privileges
+from sentinel.capture.backlog import Backlog
 from sentinel.capture.ring import Ring
 from sentinel.errors import CapabilityError
 
@@ -70,6 +71,30 @@ def overflow():
             sender.send(frame(number % 1000))
         rows = sum(len(batch) for batch in collect(ring))
         return {"sent": 30_000, "rows": rows, "seen": ring.counters.seen, "dropped": ring.counters.dropped}
+
+
+def backlog():
+    """More than the ring holds, taken out of it in time; then with a bound that is soon reached."""
+    sender, results = link(), {}
+    for name, limit in (("wide", 8 << 20), ("narrow", 1)):
+        with Ring("nptest1", megabytes=1, filter_text=ONLY_IPV4) as ring:
+            waiting, numbers = Backlog([ring], limit), []
+            for number in range(20_000):
+                sender.send(frame(number))
+                if number % 1000 == 0:
+                    waiting.serve(1)
+            while (found := waiting.take(1)) is not None:
+                numbers += [int.from_bytes(row[34:36]) for row in found[1].rows()]
+            for batch in collect(ring):
+                numbers += [int.from_bytes(row[34:36]) for row in batch.rows()]
+            dropped = ring.counters.dropped
+            results[name] = {
+                "rows": len(numbers),
+                "sorted": numbers == sorted(numbers),
+                "sent": 20_000,
+                "dropped": dropped,
+            }
+    return results
 
 
 def contents():

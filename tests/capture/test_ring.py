@@ -34,6 +34,15 @@ def test_a_full_ring_loses_exactly_what_it_says():
     assert result["rows"] == result["seen"]
 
 
+def test_a_ring_that_is_emptied_while_the_judge_is_busy_loses_nothing_until_the_bound():
+    result = live("backlog")
+    assert result["wide"] == {"rows": 20_000, "sorted": True, "sent": 20_000, "dropped": 0}
+    narrow = result["narrow"]
+    assert narrow["dropped"] > 0
+    assert narrow["rows"] + narrow["dropped"] == narrow["sent"]
+    assert narrow["sorted"]
+
+
 def test_frames_times_and_stripped_tags():
     result = live("contents")
     assert result["rows"] == result["expected"]
