@@ -1,7 +1,9 @@
 """The blast radius of a ban: who else was lately seen behind an address.
 
 In: an address and the access logs that are followed. Out: how many sessions, accounts and orders its lines show in
-the last minutes. Only traffic that succeeded counts: an attacker's guesses do not make an address look populated.
+the last minutes. Only traffic that succeeded counts, and only what is not had for the asking: a program that changes
+its name or its cookie with every request is one session at most, a name counts where a page had asked for one, a
+session orders once. Sessions alone never spare: two of them must have ordered or logged in.
 Nothing is kept: the end of each log is searched when somebody is about to be banned, which is rare by budget.
 For IPv6 the whole /64 is one address, as it is for bans.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,27 +21,32 @@ from sentinel.model import Batch, Column
 from sentinel.protocol.logs.clock import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sentinel.capture.settings import LogFile
     from sentinel.config import BlastSettings
     from sentinel.model import Columns
 
+    Fields = dict[str, bytes]
+
 SEARCHED_BYTES = (
     64 * 1024 * 1024
 )  # of the end of each log: minutes of a busy shop; found in tens of milliseconds
 MOST_LINES = 20_000  # of one address; beyond it the answer is the same
+VISIT = 3  # successful requests that make a visit; a page alone has more with what it embeds
+REFUSED_SHARE = 0.25  # of the requests of a visitor; probing is refused more often than shopping
+PROOFS = 2  # orders and accounts, without which sessions could all be one client's inventions
 SESSION = re.compile(
     rb"(?:^|;\s*)(?:\w*sess\w*|sid|phpsessid|jsessionid|connect\.sid|frontend|cart\w*)=([^;]+)", re.IGNORECASE
 )
 ORDER = re.compile(rb"/(?:checkout|orders?|pay(?:ment)?s?|purchase|place-?order)\b", re.IGNORECASE)
 WEB = ("http.response.status_code", "http.request.method", "url.original", "user_agent.original", "user.name",
-       "http.request.cookie", "source.ip")  # fmt: skip
+       "http.request.cookie", "source.ip", "shop.action")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Distinct sessions, accounts and orders; `too_many` against the limits."""
+    """Sessions, accounts, and sessions that ordered; `too_many` against the limits."""
 
     sessions: int
     accounts: int
@@ -64,55 +72,96 @@ class BlastRadius:
 
     def behind(self, address: str) -> Seen:
         needles = _spellings(address)
-        sessions: set[bytes] = set()
+        visits: defaultdict[bytes, _Visit] = defaultdict(_Visit)
         accounts: set[bytes] = set()
-        orders = 0
         for log in self._logs:
             batch = _lines_with(Path(log.path), needles)
-            if batch is None:
-                continue
-            fields, rows = self._recent(log, batch, address)
-            for row in rows:
-                session = SESSION.search(fields["http.request.cookie"][row] or b"")
-                sessions.add(session[1] if session else fields["user_agent.original"][row] or b"")
-                accounts.add(fields["user.name"][row] or b"")
-                orders += fields["http.request.method"][row] == b"POST" and _is_order(fields, row)
-        limits = self._settings
-        counts = len(sessions - {b""}), len(accounts - {b""}), orders
-        too_many = counts[0] > limits.sessions or counts[1] > limits.accounts or counts[2] > limits.orders
-        return Seen(*counts, too_many)
+            if batch is not None:
+                rows = list(self._recent(log, batch, address))
+                _count_visits(rows, visits)
+                accounts |= _accounts(rows)
+        settled = [visit for visit in visits.values() if visit.is_settled]
+        return self._judged(len(settled), len(accounts), sum(visit.ordered for visit in settled))
 
-    def _recent(
-        self, log: LogFile, batch: Batch, address: str
-    ) -> tuple[dict[str, list[bytes | None]], Iterable[int]]:
-        """Fields of the lines, and which of them succeeded within the last minutes of that log."""
+    def _judged(self, sessions: int, accounts: int, orders: int) -> Seen:
+        limits = self._settings
+        crowd = sessions > limits.sessions and accounts + orders >= PROOFS
+        too_many = crowd or accounts > limits.accounts or orders > limits.orders
+        return Seen(sessions, accounts, orders, too_many)
+
+    def _recent(self, log: LogFile, batch: Batch, address: str) -> Iterator[Fields]:
+        """The fields of the address's requests within the last minutes of that log."""
         from sentinel.protocol.logs.clock import zone_of
         from sentinel.protocol.logs.parser import LogParser
 
         columns = self._attach(LogParser(log.format, zone=zone_of(log.timezone)).parse(batch))
         empty: list[bytes | None] = [None] * columns.rows
-        fields = {}
-        for name in (*WEB, "shop.action"):
-            column = columns.column(name)
-            fields[name] = column.values() if column is not None else empty
+        found = {name: columns.column(name) for name in WEB}
+        values = [empty if column is None else column.values() for column in found.values()]
         network = _network(address)
         newest = int(columns.times.max()) if columns.rows else 0
         oldest = newest - int(self._settings.minutes * 60) * SECOND
-        rows = [
-            row
-            for row in range(columns.rows)
-            if columns.times[row] >= oldest
-            and (fields["http.response.status_code"][row] or b"")[:1] in {b"2", b"3"}
-            and _inside(fields["source.ip"][row], network)
-        ]
-        return fields, rows
+        for time, *cells in zip(columns.times.tolist(), *values, strict=True):
+            fields = {name: cell or b"" for name, cell in zip(WEB, cells, strict=True)}
+            if time >= oldest and _inside(fields["source.ip"], network):
+                yield fields
 
 
-def _is_order(fields: dict[str, list[bytes | None]], row: int) -> bool:
-    action = fields["shop.action"][row]
-    if action is not None:
-        return action in {b"checkout", b"pay"}
-    return ORDER.search(fields["url.original"][row] or b"") is not None
+@dataclass(slots=True)
+class _Visit:
+    """The requests of one session cookie, or of one client program where there is none."""
+
+    served: int = 0
+    refused: int = 0
+    ordered: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        return self.served >= VISIT and self.refused <= REFUSED_SHARE * self.served
+
+
+def _count_visits(rows: Iterable[Fields], visits: defaultdict[bytes, _Visit]) -> None:
+    for fields in rows:
+        session = SESSION.search(fields["http.request.cookie"])
+        key = session[1] if session else fields["user_agent.original"]
+        if key:
+            visit, served = visits[key], _is_served(fields)
+            visit.served += served
+            visit.refused += not served
+            visit.ordered |= served and fields["http.request.method"] == b"POST" and _is_order(fields)
+
+
+def _accounts(rows: Iterable[Fields]) -> set[bytes]:
+    """Names under which something was served that asks for a name: whoever sends one unasked has it in the log as well."""
+    asking = {
+        path for fields in rows if fields["http.response.status_code"] == b"401" if (path := _path(fields))
+    }
+    return {
+        name
+        for fields in rows
+        if (name := fields["user.name"]) and _is_served(fields) and asking & set(_folders(_path(fields)))
+    }
+
+
+def _path(fields: Fields) -> bytes:
+    return fields["url.original"].partition(b"?")[0].rstrip(b"/") or b"/"
+
+
+def _folders(path: bytes) -> Iterator[bytes]:
+    """The path and all above it."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
+    yield b"/"
+
+
+def _is_served(fields: Fields) -> bool:
+    return fields["http.response.status_code"][:1] in {b"2", b"3"}
+
+
+def _is_order(fields: Fields) -> bool:
+    action = fields["shop.action"]
+    return action in {b"checkout", b"pay"} if action else ORDER.search(fields["url.original"]) is not None
 
 
 def _network(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -120,9 +169,9 @@ def _network(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(f"{ip}/{64 if ip.version == 6 else 32}", strict=False)
 
 
-def _inside(text: bytes | None, network: Any) -> bool:
+def _inside(text: bytes, network: Any) -> bool:
     try:
-        return text is not None and ipaddress.ip_address(text.decode()) in network
+        return ipaddress.ip_address(text.decode()) in network
     except ValueError:
         return False
 

@@ -127,7 +127,8 @@ def test_attack_lines_become_bans_and_the_spared_are_spared(tmp_path, host, spac
     until(lambda: host.state.checkpoint(f"respond:{host.journal.path}") is not None, "the responder starts")
     until(lambda: host.watch.status()["files"], "the log is followed")
 
-    host.write(*(line(CROWD, f"/p/{n}", agent=f"Browser {n}") for n in range(25)))
+    host.write(*(line(CROWD, f"/p/{page}", agent=f"Browser {n}") for n in range(25) for page in range(3)))
+    host.write(*(line(CROWD, "/orders", agent=f"Browser {n}").replace("GET", "POST") for n in range(2)))
     host.write(
         line("203.0.113.7", ATTACK), line("203.0.113.7", "/"), line("192.0.2.1", "/search?q=union+jack"),
         line("2001:db8:1:2::5", ATTACK), line(PARTNER, ATTACK), line(CROWD, ATTACK),

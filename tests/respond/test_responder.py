@@ -82,21 +82,28 @@ def test_a_never_ban_entry_that_is_no_network_is_an_error_with_its_line():
     assert "'office' is no address, network or DNS name" in str(caught.value)
 
 
-def shop_log(path, address, sessions, orders=0, status=200):
+def shop_log(path, address, sessions, orders=0, status=200, pages=3):
+    """So many visitors that each see some pages; the first of them order."""
+    line = '{} - {} [02/Mar/2026:07:5{}:00 +0000] "{} HTTP/1.1" {} 5 "-" "Browser {}"\n'
     lines = [
-        f'{address} - - [02/Mar/2026:07:5{i % 10}:00 +0000] "GET /p/{i} HTTP/1.1" {status} 5 "-" "Browser {i}"\n'
+        line.format(address, "-", page, f"GET /p/{page}", status, i)
         for i in range(sessions)
+        for page in range(pages)
     ]
-    lines += [
-        f'{address} - - [02/Mar/2026:07:59:00 +0000] "POST /checkout HTTP/1.1" 302 5 "-" "Browser 0"\n'
-        for _ in range(orders)
-    ]
+    lines += [line.format(address, "-", 9, "POST /checkout", 302, i) for i in range(orders)]
     path.write_text("".join(lines))
 
 
 @pytest.mark.parametrize(
     ("sessions", "orders", "status", "spared"),
-    [(21, 0, 200, True), (20, 0, 200, False), (3, 4, 200, True), (3, 3, 200, False), (50, 0, 404, False)],
+    [
+        (21, 2, 200, True),
+        (20, 2, 200, False),
+        (200, 1, 200, False),  # sessions alone are had for the asking
+        (4, 4, 200, True),
+        (3, 3, 200, False),
+        (50, 50, 404, False),
+    ],
 )
 def test_an_address_with_many_customers_behind_it_is_spared(
     state, tmp_path, sessions, orders, status, spared
@@ -111,13 +118,55 @@ def test_an_address_with_many_customers_behind_it_is_spared(
     assert decision.seen.sessions == (sessions if status == 200 else 0)
 
 
+REQUEST = '192.0.2.7 - {} [02/Mar/2026:08:00:00 +0000] "{} HTTP/1.1" {} 5 "-" "{}" "{}"\n'
+
+
+def seen_behind(tmp_path, lines):
+    log = tmp_path / "access.log"
+    log.write_text("".join(lines))
+    form = (
+        '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+        '"$http_referer" "$http_user_agent" "$http_cookie"'
+    )
+    return BlastRadius(BlastSettings(), [LogFile(path=str(log), format=form)]).behind("192.0.2.7")
+
+
+def test_a_client_that_changes_its_name_or_its_cookie_with_every_request_is_not_a_crowd(tmp_path):
+    agents = [REQUEST.format("-", f"GET /p/{i}", 200, f"Browser {i}", "-") for i in range(500)]
+    cookies = [REQUEST.format("-", f"GET /p/{i}", 200, "curl", f"PHPSESSID={i:x}") for i in range(500)]
+    orders = [REQUEST.format("-", "POST /checkout", 302, f"Browser {i}", "-") for i in range(500)]
+    seen = seen_behind(tmp_path, agents + cookies + orders)
+    assert (seen.sessions, seen.orders, seen.too_many) == (0, 0, False)
+
+
+def test_one_client_that_orders_again_and_again_orders_once(tmp_path):
+    lines = [REQUEST.format("-", "POST /checkout", 302, "Browser", "sid=1")] * 50
+    seen = seen_behind(tmp_path, lines)
+    assert (seen.sessions, seen.orders, seen.too_many) == (1, 1, False)
+
+
+def test_who_probes_is_no_customer(tmp_path):
+    lines = [REQUEST.format("-", "POST /checkout", 302, f"Browser {i % 9}", "-") for i in range(90)]
+    lines += [REQUEST.format("-", "GET /.env", 404, f"Browser {i % 9}", "-") for i in range(90)]
+    assert not seen_behind(tmp_path, lines).too_many
+
+
+def test_a_name_counts_where_the_page_had_asked_for_one(tmp_path):
+    unasked = [REQUEST.format(f"user{i}", "GET /", 200, "curl", "-") for i in range(9)]
+    assert seen_behind(tmp_path, unasked).accounts == 0
+    asked = [REQUEST.format("-", "GET /admin/", 401, "Browser", "-")]
+    asked += [REQUEST.format(f"user{i}", "GET /admin/orders?page=2", 200, "Browser", "-") for i in range(9)]
+    seen = seen_behind(tmp_path, asked)
+    assert (seen.accounts, seen.too_many) == (9, True)
+
+
 def test_other_addresses_and_old_lines_do_not_count(state, tmp_path):
     log = tmp_path / "access.log"
     shop_log(log, "192.0.2.77", 30)
     old = '192.0.2.7 - - [02/Mar/2026:05:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Browser {}"\n'
     with log.open("a") as file:
         file.writelines(old.format(i) for i in range(30))
-        file.write('192.0.2.7 - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Only one"\n')
+        file.write('192.0.2.7 - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Only one"\n' * 3)
     blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
 
     assert blast.behind("192.0.2.7").sessions == 1
@@ -126,7 +175,10 @@ def test_other_addresses_and_old_lines_do_not_count(state, tmp_path):
 def test_ipv6_neighbours_in_the_same_64_count_together(tmp_path):
     log = tmp_path / "access.log"
     line = '2001:db8:17:b4::{:x} - - [02/Mar/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "Phone {}"\n'
-    log.write_text("".join(line.format(i + 1, i) for i in range(25)))
+    order = line.replace("GET /", "POST /orders")
+    log.write_text(
+        "".join(line.format(i + 1, i) * 3 for i in range(25)) + order.format(1, 0) + order.format(2, 1)
+    )
     blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
 
     seen = blast.behind("2001:db8:17:b4::ffff")
@@ -178,7 +230,7 @@ def test_follows_the_journal_and_goes_on_after_a_restart(state, tmp_path):
 
 def test_a_spared_address_is_written_to_the_ledger(state, tmp_path):
     log = tmp_path / "access.log"
-    shop_log(log, "192.0.2.7", 40)
+    shop_log(log, "192.0.2.7", 40, 2)
     ledger = Ledger(tmp_path)
     blast = BlastRadius(BlastSettings(), [LogFile(path=str(log), format="nginx-access")])
     journal = tmp_path / "network.jsonl"
