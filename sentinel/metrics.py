@@ -140,6 +140,11 @@ app_errors = Counter(
 # --- log plane --------------------------------------------------------------------------------------------------
 log_files = Gauge("sentinel_log_files", "Log files that are followed.")
 log_lines = Counter("sentinel_log_lines_total", "Lines read.", ("file",))
+log_behind = Gauge(
+    "sentinel_log_behind_bytes",
+    "Bytes of a log that wait to be read while earlier lines are judged.",
+    ("file",),
+)
 log_lines_unparsed = Counter(
     "sentinel_log_lines_unparsed_total", "Lines their format does not fit.", ("file",)
 )

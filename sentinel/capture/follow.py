@@ -57,6 +57,12 @@ class Follower:
             self.close()
         return None
 
+    def behind(self) -> int:
+        """Bytes of the open file that are there and not read; of an archive nobody knows before it is read."""
+        if self._stored is None or self._file is not self._stored:
+            return 0
+        return max(0, os.fstat(self._stored.fileno()).st_size - self._raw)
+
     def begin(self) -> None:
         """Open the file if it is there, so that `position` can be stored before the first line is read."""
         try:

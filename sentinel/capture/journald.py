@@ -65,6 +65,10 @@ class JournalReader:
             batch.cookie = self.position
         return batch
 
+    def behind(self) -> int:
+        """The journal keeps what waits; how much that is it does not tell."""
+        return 0
+
     def close(self) -> None:
         if self._child is not None:
             process.stop(self._child)

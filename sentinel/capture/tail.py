@@ -46,6 +46,9 @@ class Reader(Protocol):
 
     def read(self) -> Batch | None: ...
 
+    def behind(self) -> int:
+        """Bytes that are there and not read."""
+
     def close(self) -> None: ...
 
 
@@ -85,6 +88,7 @@ class Tail:
                         quiet = False
                         metrics.log_lines.inc(len(batch), file=batch.source)
                         metrics.log_last_line_timestamp.set(time.time(), file=batch.source)
+                        metrics.log_behind.set(follower.behind(), file=batch.source)
                         yield file, batch
                     if stop.is_set():
                         return

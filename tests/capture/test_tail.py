@@ -1,10 +1,13 @@
 import errno
 import gzip
+import sys
 import threading
+import tracemalloc
 
 import pytest
 
-from sentinel.capture import wake
+from sentinel import metrics
+from sentinel.capture import follow, wake
 from sentinel.capture.journald import JournalReader
 from sentinel.capture.settings import LogFile
 from sentinel.capture.tail import Tail
@@ -97,6 +100,39 @@ def test_batches_wake_up_for_new_lines_and_new_files(tmp_path):
 
     assert sorted(rows) == [b"0\n", b"1\n", b"2\n"]
     assert idle
+
+
+def test_backpressure_a_slow_consumer_costs_no_memory_and_no_line(tmp_path, monkeypatch):
+    """What waits stays in the file, chunk by chunk as the consumer asks; the metric says how much."""
+    chunk = 64 * 1024
+    monkeypatch.setattr(follow, "CHUNK_BYTES", chunk)
+    log = tmp_path / "a.log"
+    log.touch()
+    lines = [b"%08d %s\n" % (n, b"x" * 100) for n in range(40_000)]
+    tail = Tail([LogFile(path=str(log))], {})
+    log.write_bytes(b"".join(lines))
+    stop, got, waiting = threading.Event(), [], []
+    tracemalloc.start()
+    for _, batch in tail.batches(stop):
+        begin, end = len(got), len(got) + len(batch)
+        assert len(batch.data) <= chunk + len(lines[0])
+        assert batch.data == b"".join(lines[begin:end])
+        got += [batch.first] * len(batch)
+        waiting.append(metrics.held()[metrics.log_behind.series("gauge_mostrecent", {"file": str(log)})])
+        if end == len(lines):
+            stop.set()
+        elif begin == 0:  # a writer that is faster than we are
+            lines += lines[:1000]
+            with log.open("ab") as file:
+                file.writelines(lines[:1000])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(got) == 41_000
+    assert peak < 20 * chunk + sys.getsizeof(got), "the backlog of 4 MB was taken into memory"
+    assert waiting[-1] == 0
+    assert waiting[1:] == sorted(waiting[1:], reverse=True)
+    assert waiting[1] > 60 * chunk
 
 
 def test_where_no_watch_can_be_had_files_are_polled(tmp_path, monkeypatch):
