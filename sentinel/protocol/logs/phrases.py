@@ -250,6 +250,15 @@ ROUNDCUBE = _phrases(
     (rb".*?(?:FAILED|Failed) login for (?:user )?\"?(?P<user>.*?)\"? from " + ADDRESS, "login-failed", FAIL),
     (rb".*?Successful login for (?P<user>\S+) .*? from " + ADDRESS, "logged-in", GOOD),
 )
+# The name is all that follows in the one, and all before the last address in the other, whatever it holds.
+XRDP = _phrases(
+    (rb".*?\bAUTHFAIL: user=(?P<user>.*) ip=" + ADDRESS + rb"(?: time=\d+)?\s*$", "login-failed", FAIL),
+    (
+        rb"(?:\[[^\]]*\] ?)*xrdp_wm_log_msg: login failed for (?:user|display) (?P<user>.*)",
+        "login-failed",
+        FAIL,
+    ),
+)
 OTHER = _phrases(
     (rb"(?:info: )?block\(\d+\): tcp/accept \]: (?P<address>(?:\d+\.){3}\d+)\.(?P<port>\d+) .*(?:could not access user|system authentication failed|error after reading)", "login-failed", FAIL),
     (rb"\S*\|\d+\|\w+\|" + ADDRESS + rb"\|.*(?:[Ll]ogin attempt failed|failed)(?: (?:for|from) (?P<user>.*?)\.?$)?", "login-failed", FAIL),
@@ -283,7 +292,7 @@ PROGRAMS: dict[bytes, tuple[Phrase, ...]] = {
     b"postfix": POSTFIX, b"dovecot": DOVECOT + PAM, b"exim": EXIM, b"exim4": EXIM, b"sendmail": SENDMAIL, b"sm-mta": SENDMAIL,
     b"proftpd": FTP + PAM, b"vsftpd": FTP + PAM, b"pure-ftpd": FTP + PAM,
     b"mysqld": DATABASE, b"mariadbd": DATABASE, b"mariadb": DATABASE, b"named": NAMED, b"kernel": KERNEL,
-    b"roundcube": ROUNDCUBE, b"httpd": APACHE, b"apache2": APACHE, b"apache": APACHE,
+    b"xrdp": XRDP, b"xrdp-sesman": XRDP + PAM, b"roundcube": ROUNDCUBE, b"httpd": APACHE, b"apache2": APACHE, b"apache": APACHE,
 }  # fmt: skip
 ANY = (*PAM, *DOVECOT[:2], *EXIM[:1], *FTP[:1], *DATABASE, *NAMED[:1], *ROUNDCUBE, *OTHER)
 """Phrases so telling that they count whichever program is named."""

@@ -83,6 +83,19 @@ def test_families():
 user_names = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=80)
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (b"[INFO ] AUTHFAIL: user=anna ip=::ffff:198.51.100.7 time=1772452801", b"198.51.100.7"),
+        (b"[INFO ] AUTHFAIL: user=x ip=192.0.2.9 time=1 y ip=198.51.100.7 time=1772452801", b"198.51.100.7"),
+        (b"[INFO ] xrdp_wm_log_msg: login failed for user anna ip=192.0.2.9 time=1", None),
+    ],
+)
+def test_nor_the_one_xrdp_saw(text, address):
+    found = interpret(b"xrdp", text)
+    assert (found.get("source.ip"), found["event.outcome"]) == (address, b"failure")
+
+
 @settings(max_examples=300)
 @given(user_names)
 def test_an_attacker_does_not_choose_the_address_sshd_saw(user):
