@@ -4,11 +4,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
+import waiting
 from hypothesis import settings
+from waiting import PATIENCE_SECONDS, until
+
+from sentinel.state import State
 
 # Wherever a person runs the tests, properties try new examples each time; in CI they try the same ones, so that a red
 # run speaks about the change. No deadline: a machine may be slow.
@@ -25,7 +28,7 @@ class Daemon:
         self.path.write_text(config)
         self.link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.link.bind(str(folder / "notify"))
-        self.link.settimeout(20)
+        self.link.settimeout(PATIENCE_SECONDS)
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sentinel", "run", *arguments, "--config", str(self.path)],
@@ -40,19 +43,18 @@ class Daemon:
 
     def hear(self, word):
         """Wait for a notification that contains the word; the whole message."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            message = self.link.recv(4096).decode()
-            if word in message:
-                return message
-        raise TimeoutError(word)
+        return until(lambda: word in (message := self.link.recv(4096).decode()) and message, word)
+
+    def wait(self):
+        """For the end; the exit status."""
+        return self.process.wait(PATIENCE_SECONDS)
 
     def configure(self, port):
         self.path.write_text(metrics_only(self.path.parent, port))
         self.port = port
 
     def scrape(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
             return answer.read().decode()
 
     def output(self):
@@ -63,7 +65,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.wait()
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -91,10 +93,15 @@ def daemon(tmp_path):
 
 
 @pytest.fixture
+def state(tmp_path):
+    found = State(tmp_path / "state")
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return waiting.free_port()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from sentinel.state import State
 
@@ -22,7 +23,7 @@ def test_ready_then_drained(daemon, tmp_path, free_port):
     assert state_of(tmp_path) == "running"
     running.process.terminate()
     running.hear("STOPPING=1")
-    assert running.process.wait(15) == 0
+    assert running.wait() == 0
     assert state_of(tmp_path) == "stopped"
 
 
@@ -63,7 +64,7 @@ def test_a_component_that_hangs_is_not_reported_as_alive(tmp_path):
         assert State(tmp_path).read("SELECT state FROM component")[0]["state"] == "hanging"
     finally:
         process.kill()
-        process.wait(10)
+        process.wait()
         process.stderr.close()
 
 
@@ -95,7 +96,7 @@ def test_a_drain_is_cut_short_by_a_second_interrupt_only(tmp_path, number, statu
     """Systemd ends a whole control group, and a supervisor its children: both are heard while the first is obeyed."""
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(tmp_path / "notify"))
-    notify.settimeout(30)
+    notify.settimeout(PATIENCE_SECONDS)
     with (
         notify,
         subprocess.Popen(
@@ -112,8 +113,8 @@ def test_a_drain_is_cut_short_by_a_second_interrupt_only(tmp_path, number, statu
         assert process.stdout.readline() == "draining\n"
         process.send_signal(number)
         if number == signal.SIGINT:
-            process.wait(30)
-        rest, _ = process.communicate("go on\n", timeout=30)
+            process.wait(PATIENCE_SECONDS)
+        rest, _ = process.communicate("go on\n", timeout=PATIENCE_SECONDS)
         assert process.returncode == status
         assert rest == ("drained\n" if status == 0 else "")
 
@@ -139,7 +140,7 @@ Lifecycle("prompt", Prompt(), Path("none.yml"), State(Path(sys.argv[1]))).run()
 
 def test_work_that_ends_before_its_signal_is_taken_has_not_failed(tmp_path):
     command = [sys.executable, "-c", PROMPT, str(tmp_path)]
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, timeout=PATIENCE_SECONDS)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -167,7 +168,7 @@ def test_a_component_that_cannot_start_says_why(daemon, tmp_path, free_port):
     first = daemon("metrics", port=free_port)
     first.hear("READY=1")
     second = daemon("metrics", port=free_port, folder=tmp_path / "other")
-    assert second.process.wait(15) == 1
+    assert second.wait() == 1
     assert (
         f"sentinel: metrics: cannot listen on 127.0.0.1:{free_port}: Address already in use"
         in second.output()

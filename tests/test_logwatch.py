@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from waiting import until
 
 from sentinel import pipeline
 from sentinel.capture.settings import LogFile
@@ -48,14 +49,7 @@ class Plane:
         self.watch = LogWatch(settings, self.state, self.journal)
         self.thread = threading.Thread(target=self.watch.run, args=(self.stop,))
         self.thread.start()
-        self.until(lambda: self.state.checkpoint(f"log:{self.log}") is not None)
-
-    def until(self, done):
-        for _ in range(1500):
-            if done():
-                return
-            threading.Event().wait(0.01)
-        raise TimeoutError
+        until(lambda: self.state.checkpoint(f"log:{self.log}") is not None)
 
     def write(self, text):
         with self.log.open("a") as file:
@@ -82,7 +76,7 @@ def plane(tmp_path):
 def test_an_alert_names_the_line(plane):
     plane.start(plane.settings("attack"))
     plane.write(LINE.format("fine") + LINE.format("attack"))
-    plane.until(plane.alerts)
+    until(plane.alerts)
 
     (alert,) = plane.alerts()
     assert (alert["src_ip"], alert["log"]["line"], alert["timestamp"][:19]) == (
@@ -96,10 +90,10 @@ def test_an_alert_names_the_line(plane):
 def test_a_reload_brings_new_rules_and_loses_no_line(plane):
     plane.start(plane.settings("first"))
     plane.write(LINE.format("first"))
-    plane.until(plane.alerts)
+    until(plane.alerts)
     plane.watch.reload(plane.settings("first", "second"))
     plane.write(LINE.format("second") + LINE.format("first"))
-    plane.until(lambda: len(plane.alerts()) == 3)
+    until(lambda: len(plane.alerts()) == 3)
 
     assert sorted(alert["alert"]["signature"] for alert in plane.alerts()) == ["first", "first", "second"]
 
@@ -112,13 +106,13 @@ def test_a_reload_with_a_broken_rule_keeps_the_old(plane):
         plane.watch.reload(LogsSettings(rules=[str(plane.folder / "bad.yml")], files=[]))
 
     plane.write(LINE.format("first"))
-    plane.until(plane.alerts)
+    until(plane.alerts)
 
 
 def test_a_format_that_stops_fitting_is_an_alert(plane):
     plane.start(plane.settings("first"))
     plane.write("another program writes here now\n" * 300)
-    plane.until(plane.alerts)
+    until(plane.alerts)
 
     assert plane.alerts()[0]["alert"]["rule_id"] == "sentinel-log-format"
     assert str(plane.log) in plane.alerts()[0]["alert"]["signature"]
@@ -129,7 +123,7 @@ def test_a_log_that_goes_quiet_is_an_alert(plane, monkeypatch):
     monkeypatch.setattr("sentinel.capture.liveness.LEARNING_SECONDS", 0.0)
     monkeypatch.setattr("sentinel.capture.liveness.SHORTEST_SECONDS", 0.0)
     plane.start(plane.settings("first"))
-    plane.until(plane.alerts)
+    until(plane.alerts)
 
     assert plane.alerts()[0]["alert"]["rule_id"] == "sentinel-log-quiet"
 
@@ -141,7 +135,7 @@ def test_a_field_that_never_occurs_is_an_alert(plane, monkeypatch):
     rule.write_text(rule.read_text().replace("cs-uri-query", "cs-cookie"))
     plane.start(settings)
     plane.write(LINE.format("fine") * 20)
-    plane.until(plane.alerts)
+    until(plane.alerts)
 
     (alert,) = plane.alerts()
     assert alert["alert"]["rule_id"] == "sentinel-log-blind"

@@ -84,7 +84,7 @@ def fetch(authority, port, client=None):
     context = ssl.create_default_context(cafile=authority.path)
     if client:
         context.load_cert_chain(*client)
-    with urllib.request.urlopen(f"https://localhost:{port}/metrics", context=context, timeout=5) as answer:
+    with urllib.request.urlopen(f"https://localhost:{port}/metrics", context=context, timeout=60) as answer:
         return answer.status
 
 
@@ -122,4 +122,4 @@ def test_a_silent_client_does_not_stop_the_others(site):
 def test_plain_http_is_refused(site):
     _, port = site
     with pytest.raises((urllib.error.URLError, ConnectionError)):
-        urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=5)
+        urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=60)

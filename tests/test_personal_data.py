@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from waiting import until
 
 sys.path.insert(0, str(Path(__file__).parent / "webhook"))
 
@@ -73,21 +74,23 @@ def run_components(config, logs, url):
         config,
         state,
         ledger,
-        lambda *ban: ledger.append("firewall.ban", *ban[:1], reason=ban[2]) or asked.append(ban),
+        lambda *ban: asked.append(ledger.append("firewall.ban", *ban[:1], reason=ban[2])),
     )
     hook = Webhook(config.webhook, [journal.path], state)
     watch = LogWatch(config.logs, state, journal)
     parts = [threading.Thread(target=part.run, args=(stop,)) for part in (watch, answer, hook)]
     for part in parts[1:]:
         part.start()
-    while not all(state.checkpoint(f"{name}:{journal.path}") for name in ("respond", "webhook")):
-        stop.wait(0.01)
+    until(lambda: all(state.checkpoint(f"{name}:{journal.path}") for name in ("respond", "webhook")))
     parts[0].start()
-    for _ in range(1500):
-        if watch.status()["lines"] == len(LINES) + len(SYSLOG) and asked and hook.status()["sent"] >= 5:
-            break
-        stop.wait(0.02)
-    stop.set()
+    try:
+        until(
+            lambda: (
+                watch.status()["lines"] == len(LINES) + len(SYSLOG) and asked and hook.status()["sent"] >= 5
+            )
+        )
+    finally:
+        stop.set()
     for part in parts:
         part.join()
     status = json.dumps([watch.status(), answer.status(), hook.status()])

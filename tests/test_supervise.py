@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
+from waiting import until
 
 from sentinel.state import State
 
@@ -40,9 +41,7 @@ def test_a_good_reload_reaches_the_children(running, tmp_path):
 def test_a_bad_reload_is_refused_before_any_child_hears_of_it(running):
     running.path.write_text("hots: x\n")
     running.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 10
-    while "reload refused" not in running.output() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: "reload refused" in running.output())
     assert "unknown key 'hots'" in running.output()
     assert 'component="supervisor",result="refused"} 1.0' in running.scrape()
 
@@ -51,19 +50,12 @@ def test_children_end_with_the_supervisor_even_when_it_is_killed(running, tmp_pa
     pid = child_pid(tmp_path)
     running.process.kill()
     running.process.wait()
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    pytest.fail("an orphan is left")
+    until(lambda: not Path(f"/proc/{pid}").exists(), "an orphan is left")
 
 
 def test_interrupt_drains(running):
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(20) == 0
+    assert running.wait() == 0
     assert "stopped" in running.output()
 
 

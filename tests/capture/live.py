@@ -6,6 +6,10 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from waiting import until
 
 from sentinel import process
 from sentinel.capture import privileges
@@ -35,11 +39,16 @@ def link():
     return sender
 
 
-def collect(ring, seconds=0.5):
-    """What the ring has, until nothing comes any more."""
+def collect(ring, quiet_seconds=0.5):
+    """What the ring has, until nothing came for a while."""
     stop, found = threading.Event(), []
-    threading.Timer(seconds, stop.set).start()
-    found.extend(batch for batch in ring.batches(stop) if batch)
+    last = time.monotonic()
+    for batch in ring.batches(stop):
+        if batch:
+            found.append(batch)
+            last = time.monotonic()
+        elif time.monotonic() - last > quiet_seconds:
+            stop.set()
     return found
 
 
@@ -53,7 +62,7 @@ def exact():
         reader.start()
         for number in range(20_000):
             sender.send(frame(number % 1000))
-        time.sleep(0.3)
+        until(lambda: sum(seen) + ring.counters.dropped >= 20_000)
         stop.set()
         reader.join()
         return {

@@ -8,14 +8,6 @@ from sentinel.capture.settings import LogFile
 from sentinel.capture.tail import Tail
 from sentinel.model import Alert
 from sentinel.outputs import Journal
-from sentinel.state import State
-
-
-@pytest.fixture
-def state(tmp_path):
-    state = State(tmp_path / "state")
-    yield state
-    state.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_SECONDS
 
 from sentinel import process
 from sentinel.capture.ring import Ring, interface_losses
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.netns
 def live(scenario):
     enter = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     script = Path(__file__).with_name("live.py")
-    done = process.run([*enter, sys.executable, str(script), scenario], timeout_seconds=60)
+    done = process.run([*enter, sys.executable, str(script), scenario], timeout_seconds=PATIENCE_SECONDS)
     return json.loads(done.stdout)
 
 

@@ -5,6 +5,7 @@ import threading
 import tracemalloc
 
 import pytest
+from waiting import PATIENCE_SECONDS, until
 
 from sentinel import metrics
 from sentinel.capture import follow, wake
@@ -96,7 +97,7 @@ def test_batches_wake_up_for_new_lines_and_new_files(tmp_path):
     thread.start()
     for i in range(3):
         (tmp_path / f"{i}.log").write_text(f"{i}\n")
-    thread.join(30)
+    thread.join(PATIENCE_SECONDS)
 
     assert sorted(rows) == [b"0\n", b"1\n", b"2\n"]
     assert idle
@@ -152,7 +153,7 @@ def test_where_no_watch_can_be_had_files_are_polled(tmp_path, monkeypatch):
     thread = threading.Thread(target=follow)
     thread.start()
     (tmp_path / "late.log").write_text("line\n")
-    thread.join(30)
+    thread.join(PATIENCE_SECONDS)
     assert rows == [b"line\n"]
 
 
@@ -174,12 +175,7 @@ def journalctl(folder, end):
 
 
 def wait_for(reader):
-    for _ in range(500):
-        batch = reader.read()
-        if batch is not None:
-            return batch
-        threading.Event().wait(0.01)
-    raise TimeoutError
+    return until(reader.read)
 
 
 def test_the_journal_is_resumed_after_its_cursor(tmp_path):

@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import firewall_lab
 
 from sentinel.ledger import Ledger
-from sentinel.state import State
 
 
 @pytest.fixture
@@ -27,13 +26,6 @@ def namespace(spaces):
     """The test runs in an empty network namespace of its own."""
     with spaces.inside(spaces.new()):
         yield spaces
-
-
-@pytest.fixture
-def state(tmp_path):
-    found = State(tmp_path / "state")
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "firewall"))
 
@@ -92,14 +93,6 @@ class Host:
             thread.join()
         self.journal.close()
         self.state.close()
-
-
-def until(condition, what):
-    for _ in range(1500):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError(what)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import json
 import threading
 
 import pytest
+from waiting import until
 
 from sentinel.capture.settings import LogFile
 from sentinel.config import BlastSettings, ResponseSettings
@@ -10,7 +11,6 @@ from sentinel.errors import InvalidInputError
 from sentinel.ledger import Ledger
 from sentinel.respond.blast import BlastRadius
 from sentinel.respond.responder import Outcome, Responder
-from sentinel.state import State
 from sentinel.yamlfile import parse
 
 
@@ -21,13 +21,6 @@ def eve(address="192.0.2.7", level="high", rule="r1", second=0):
         "src_ip": address,
         "alert": {"rule_id": rule, "level": level, "signature": "something bad"},
     }
-
-
-@pytest.fixture
-def state(tmp_path):
-    state = State(tmp_path / "state")
-    yield state
-    state.close()
 
 
 def responder(state, settings=None, journals=(), bans=None, **more):
@@ -191,10 +184,7 @@ def run_until(one, done):
     thread = threading.Thread(target=one.run, args=(stop,))
     thread.start()
     try:
-        for _ in range(500):
-            if done():
-                break
-            stop.wait(0.02)
+        until(done)
     finally:
         stop.set()
         thread.join()
@@ -215,11 +205,9 @@ def test_follows_the_journal_and_goes_on_after_a_restart(state, tmp_path):
     stop = threading.Event()
     started = threading.Thread(target=one.run, args=(stop,))
     started.start()
-    while state.checkpoint(f"respond:{journal}") is None:
-        stop.wait(0.01)
+    until(lambda: state.checkpoint(f"respond:{journal}") is not None)
     append("192.0.2.2")
-    while not bans:
-        stop.wait(0.01)
+    until(lambda: bans)
     stop.set()
     started.join()
     append("192.0.2.3")

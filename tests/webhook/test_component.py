@@ -4,9 +4,9 @@ import json
 import threading
 
 import pytest
+from waiting import until
 
 from sentinel.config import WebhookSettings
-from sentinel.state import State
 from sentinel.webhook import component, post
 
 
@@ -19,13 +19,6 @@ def eve(rule="r1", level="high", address="192.0.2.7"):
             "alert": {"rule_id": rule, "level": level, "signature": f"rule {rule}", "source": "log"},
         }
     )
-
-
-@pytest.fixture
-def state(tmp_path):
-    state = State(tmp_path / "state")
-    yield state
-    state.close()
 
 
 @pytest.fixture
@@ -63,14 +56,6 @@ def append(path, *lines):
 
 def names(receiver):
     return [alert["labels"]["rule_id"] for alert in receiver.alerts]
-
-
-def until(condition):
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_new_alerts_of_the_level_are_sent_once_with_their_number(receiver, journal, state):
