@@ -164,6 +164,19 @@ def stop(child: Child, *, grace_seconds: float = 5.0) -> int:
     return int(child.returncode)
 
 
+def exists(pid: int) -> bool:
+    """Of any user; only of this host, and of this PID namespace."""
+    if pid <= 0:
+        return False  # to kill(2), whole groups of processes
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _resolve(argv: Sequence[str]) -> list[str]:
     program = argv[0] if os.sep in argv[0] else find(argv[0])
     if program is None or not Path(program).exists():

@@ -1,4 +1,5 @@
 import io
+import subprocess
 import sys
 
 import pytest
@@ -96,3 +97,13 @@ def test_stdin_of_a_stream(tmp_path):
     with source.open("rb") as file, process.stream([PYTHON, "-c", "print(input())"], stdin=file) as out:
         assert isinstance(out, io.BufferedReader)
         assert out.read() == b"abc\n"
+
+
+def test_who_exists():
+    ended = subprocess.Popen(["true"])
+    assert process.exists(ended.pid)  # until its parent has looked
+    ended.wait()
+    assert not process.exists(ended.pid)
+    assert process.exists(1)
+    assert not process.exists(0)
+    assert not process.exists(-1)

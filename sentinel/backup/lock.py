@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sentinel import process
 from sentinel.backup.allocation import rare_collections
 from sentinel.backup.repo.gojson import SECOND, parse_time, string, time_string
 from sentinel.backup.repo.keyfile import current_user
@@ -51,7 +52,7 @@ class LockInfo:
     def is_stale(self) -> bool:
         if time.time_ns() - self.time_ns > STALE_AFTER_SECONDS * SECOND:
             return True
-        return self.hostname == socket.gethostname() and not _process_exists(self.pid)
+        return self.hostname == socket.gethostname() and not process.exists(self.pid)
 
 
 def list_locks(repository: Repository) -> list[LockInfo]:
@@ -199,15 +200,3 @@ def _decode(document: bytes, name: str) -> LockInfo:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RepositoryError(f"lock {name[:8]} is invalid: {error}") from error
-
-
-def _process_exists(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

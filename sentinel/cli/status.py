@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sentinel import process
 from sentinel.cli.options import AS_JSON, CONFIG
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _row(name: str, report: sqlite3.Row | None) -> dict[str, Any]:
         return {"component": name, "state": "never ran", "pid": None, "age_seconds": None, "detail": {}}
     age = (time.time_ns() - report["updated"]) / 1e9
     word = report["state"]
-    if word == "running" and not _alive(report["pid"]):
+    if word == "running" and not process.exists(report["pid"]):
         word = "died"
     elif word == "running" and age > STALE_SECONDS:
         word = "silent"
@@ -65,16 +65,6 @@ def _row(name: str, report: sqlite3.Row | None) -> dict[str, Any]:
         "age_seconds": round(age, 1),
         "detail": json.loads(report["detail"]),
     }
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
