@@ -23,7 +23,7 @@ from sentinel.backup.retention import Policy, decide, forget
 from sentinel.backup.source.invariants import Invariants, between
 from sentinel.backup.source.source import INVARIANTS_PART
 from sentinel.backup.targets import source_of
-from sentinel.errors import IncompleteError, LockedError, SentinelError
+from sentinel.errors import IncompleteError, LockedError, SentinelError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,7 +167,10 @@ def _hooked(
     watch: Watch,
 ) -> JobResult:
     for hook in job.hooks.before:
-        _run_hook(hook, name, history.RUNNING, "")
+        try:
+            _run_hook(hook, name, history.RUNNING, "")
+        except SentinelError as failed:
+            raise SourceError(f"before hook: {failed}") from failed
     with access.open_repository(access.repository_of(settings, job.repository)) as repository:
         report, detail = _take(repository, name, job, watch)
         detail["forgotten"] = _forget(repository, name, job.keep)

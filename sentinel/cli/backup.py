@@ -160,7 +160,7 @@ def check(
     from sentinel.backup.check import Subset
     from sentinel.backup.check import check as check_repository
     from sentinel.cli.listing import print_json
-    from sentinel.cli.repositories import bar
+    from sentinel.cli.repositories import bar, size
 
     subset = Subset.everything() if read_data else None
     if percentage:
@@ -175,7 +175,8 @@ def check(
     else:
         for problem in report.problems:
             typer.echo(problem, err=True)
-        typer.echo(f"{report.packs} packs, {report.blobs} blobs, {len(report.problems)} problems")
+        read = f" ({report.packs_read} read, {size(report.bytes_read)})" if subset else ""
+        typer.echo(f"{report.packs} packs{read}, {report.blobs} blobs, {len(report.problems)} problems")
     report.require_clean()
 
 
@@ -220,6 +221,10 @@ def restore(
             options=options,
             progress=progress,
         )
+        if not dry_run:
+            where = "in place" if in_place else str(target)
+            facts = {"snapshot": found.short_id, "into": where, "files": report.files, "bytes": report.bytes}
+            place.record("backup.restore", opened_repository, **facts)
     if as_json:
         print_json(
             asdict(report) | {"snapshot": found.id, "problems": [str(problem) for problem in report.problems]}

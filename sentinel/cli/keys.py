@@ -54,6 +54,7 @@ def add(
 
     with place.open() as opened_repository:
         made = add_key(opened_repository, _password(new_password_file))
+        place.record("backup.key.add", opened_repository, key=made[:8])
     typer.echo(f"added key {made[:8]}")
 
 
@@ -81,6 +82,7 @@ def remove(
             key = _key_of(opened_repository, opened_by)
         if key:
             remove_key(opened_repository, key)
+            place.record("backup.key.remove", opened_repository, key=key[:8])
     typer.echo(f"removed key {key[:8]}" if key else "no key opens with that password")
 
 
@@ -96,6 +98,7 @@ def passwd(
 
     with place.open() as opened_repository:
         change_password(opened_repository, _password(new_password_file))
+        place.record("backup.key.passwd", opened_repository)
     typer.echo("password changed")
 
 

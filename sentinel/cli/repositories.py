@@ -45,6 +45,15 @@ class Place:
     def open(self) -> AbstractContextManager[Repository]:
         return opened(self.config, self.repository, self.password_file)
 
+    def record(self, action: str, repository: Repository, **facts: object) -> None:
+        """What an operator did goes into the host's ledger; a bare machine has none."""
+        from sentinel import config as configuration
+        from sentinel.ledger import Ledger
+
+        if self.config.exists():
+            state = configuration.load(self.config).state
+            Ledger(state).append(action, self.repository or repository.store.location, **facts)
+
 
 def load(path: Path) -> tuple[Config, BackupSettings]:
     from sentinel import config as configuration
@@ -68,7 +77,7 @@ def chosen(config: Path, name: str, password_file: Path | None) -> RepositorySet
         return known[name]
     if not name and len(known) == 1:
         return next(iter(known.values()))
-    if "/" not in name:
+    if "/" not in name and not Path(name, "config").exists():
         raise UsageError(
             f"--repository: a name ({', '.join(known) or 'none configured'}) or a location is needed"
         )

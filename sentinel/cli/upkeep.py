@@ -13,6 +13,7 @@ from sentinel.cli.options import AS_JSON, CONFIG, grouped
 from sentinel.cli.repositories import REPOSITORY, Place
 
 if TYPE_CHECKING:
+    from sentinel.backup.prune import PruneOptions, PruneReport
     from sentinel.backup.repo.repository import Repository
     from sentinel.backup.retention import Decision, Policy
 
@@ -125,10 +126,10 @@ def forget(
         decisions = _decisions(repository, job, snapshot, policy, which, place)
         gone = [decision.snapshot.id for decision in decisions if not decision.keep]
         count = forget_snapshots(repository, gone) if gone and not dry_run else len(gone)
+        if gone and not dry_run:
+            place.record("backup.forget", repository, snapshots=[name[:8] for name in gone], removed=count)
         if then_prune and not dry_run:
-            from sentinel.backup.prune import prune as prune_repository
-
-            prune_repository(repository)
+            _prune(repository, place, None)
     if as_json:
         print_json([{"id": d.snapshot.id, "keep": d.keep, "reasons": list(d.reasons)} for d in decisions])
         return
@@ -207,13 +208,12 @@ def prune(
 ) -> None:
     """Remove what no snapshot needs; a backup may run beside it."""
     from sentinel.backup.prune import PruneOptions
-    from sentinel.backup.prune import prune as prune_repository
     from sentinel.cli.listing import print_json
     from sentinel.cli.repositories import size
 
     options = PruneOptions(max_unused_percent=max_unused, max_repack_bytes=max_repack, dry_run=dry_run)
     with place.open() as opened_repository:
-        report = prune_repository(opened_repository, options)
+        report = _prune(opened_repository, place, options)
     if as_json:
         print_json(asdict(report))
     else:
@@ -248,6 +248,15 @@ def renew(repository: str = REPOSITORY, config: Path = CONFIG, as_json: bool = A
         typer.echo(f"extended {report.renewed} of {report.files} files; {report.lapsing} packs may lapse")
 
 
+def _prune(repository: Repository, place: Place, options: PruneOptions | None) -> PruneReport:
+    from sentinel.backup.prune import prune as prune_repository
+
+    report = prune_repository(repository, options)
+    if not report.dry_run:
+        place.record("backup.prune", repository, bytes_freed=report.bytes_freed)
+    return report
+
+
 @grouped
 def unlock(
     all_locks: bool = typer.Option(False, "--all", help="Also locks that look alive."),
@@ -259,6 +268,8 @@ def unlock(
 
     with place.open() as opened_repository:
         count = remove_locks(opened_repository, all_locks=all_locks)
+        if count:
+            place.record("backup.unlock", opened_repository, removed=count, all=all_locks)
     typer.echo(f"removed {count} locks")
 
 

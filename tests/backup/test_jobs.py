@@ -124,7 +124,9 @@ def test_a_failing_before_hook_fails_the_job(bench, hook) -> None:
     if "timeout" in hook:
         hook["timeout"] = 0.1
     bench.configure(hooks={"before": [hook]})
-    assert bench.run().result == "failed"
+    result = bench.run()
+    assert result.result == "failed"
+    assert result.message.startswith("before hook: ")
     assert snapshots(bench) == []
 
 

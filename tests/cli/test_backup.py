@@ -73,7 +73,12 @@ def test_a_tour(bench, do, sentinel) -> None:
     assert "paused until" in do("pause", "2h").stdout
 
 
-def test_keys(bench, do) -> None:
+def ledger(sentinel, bench):
+    shown = sentinel("ledger", "show", "--json", "--config", bench.config, check=0).stdout
+    return [json.loads(line) for line in shown.splitlines()]
+
+
+def test_keys(bench, do, sentinel) -> None:
     new = bench.place / "new.pw"
     new.write_text("another\n")
     do("key", "add", "--new-password-file", new)
@@ -84,6 +89,8 @@ def test_keys(bench, do) -> None:
     assert "no key opens" in do("key", "remove", "--opened-by", bench.place / "old.pw").stdout
     (key,) = json.loads(do("key", "list", "--json").stdout)
     do("key", "remove", key["id"], check=1)
+    actions = [entry["action"] for entry in ledger(sentinel, bench)]
+    assert actions[-2:] == ["backup.key.add", "backup.key.remove"]
 
 
 def test_restoring_over_live_data_must_be_asked_for(bench, do) -> None:
@@ -158,7 +165,7 @@ def test_forget_by_restics_flags_decides_as_restic(bench, do, history) -> None:
         assert {each["id"]: each["reasons"] for each in ours if each["keep"]} == reasons
 
 
-def test_forget_and_prune_at_once(bench, do, history) -> None:
+def test_forget_and_prune_at_once(bench, do, sentinel, history) -> None:
     do("run", "shop")
     before = len(json.loads(do("list", "--json").stdout))
     packs = len(list(bench.store.glob("data/*/*")))
@@ -167,7 +174,10 @@ def test_forget_and_prune_at_once(bench, do, history) -> None:
     assert "last snapshot" in said
     assert len(json.loads(do("list", "--json").stdout)) == 3
     assert len(list(bench.store.glob("data/*/*"))) < packs
-    assert "0 problems" in do("check").stdout
+    assert "0 problems" in do("check", "--percentage", "100").stdout
+    recorded = {entry["action"]: entry["detail"] for entry in ledger(sentinel, bench)}
+    assert recorded["backup.forget"]["removed"] == before - 3
+    assert recorded["backup.prune"]["bytes_freed"] > 0
 
 
 def test_forget_needs_a_policy_that_makes_sense(bench, do) -> None:
