@@ -149,7 +149,7 @@ def _temporal_ordered(correlation: Correlation) -> Callable[[Window, int, int], 
     least = 0 if expression is not None else _least(correlation)
 
     def enough(window: Window, first: int, last: int) -> bool:
-        if last - first < least:
+        if last - first < least or len(set(window.values[first:last])) < least:
             return False
         values = [value for value in window.values[first:last] if isinstance(value, int)]
         if expression is not None and not expression.holds(set(values)):

@@ -69,6 +69,8 @@ class Clock:
     last: int | None = None
     _repeating: bool = False  # within an hour that DST repeats: in its second run
     _shape: re.Pattern[bytes] | None = None
+    _text: bytes = b""  # what was read last: many lines share their second
+    _time: int = 0
 
     def read(self, text: bytes, start: int = 0) -> int | None:
         """The time that `text` begins with at `start`."""
@@ -77,14 +79,19 @@ class Clock:
 
     def match(self, text: bytes, start: int = 0) -> tuple[int, int] | None:
         """(time, where it ends), or None when no time begins at `start`."""
+        if text[start : start + 9].isdigit():  # no date begins with so many
+            return self._number(text, start)
         for shape in (self._shape, *SHAPES) if self._shape else SHAPES:
             found = shape.match(text, start)
             if found is not None:
+                if found[0] == self._text and self.last == self._time:
+                    return self._time, found.end()
                 time = self._convert(found)
                 if time is None:
                     return None
                 self._shape = shape
-                self.last = time
+                self.last = self._time = time
+                self._text = found[0]
                 return time, found.end()
         return self._number(text, start)
 
