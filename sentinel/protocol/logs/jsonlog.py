@@ -1,6 +1,6 @@
-"""JSON lines -> Records: one table of synonyms says under which keys web servers and applications log a field.
+"""JSON lines -> fields: one table of synonyms says under which keys web servers and applications log a field.
 
-In: lines holding one JSON object each, perhaps after a container runtime's or syslog prefix. Out: Records with ECS
+In: lines holding one JSON object each, perhaps after a container runtime's or syslog prefix. Out: fields under ECS
 names; every other key is there too under its dotted path ("request.host", "RequestMethod"). Raw bytes above 0x7f
 (nginx's escape=json leaves them) and lone surrogates survive; a message inside an object is read like a line.
 """
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sentinel.protocol.logs import access, message
-from sentinel.protocol.logs.lines import NO_TIME, Records, records
+from sentinel.protocol.logs import access, jsoncolumns, message
+from sentinel.protocol.logs.lines import NO_TIME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sentinel.protocol.logs.clock import Clock
+    from sentinel.protocol.logs.jsoncolumns import Grouped
     from sentinel.protocol.logs.lines import Lines, Record
 
 DEEPEST = 6  # levels of nesting that become dotted paths
@@ -262,13 +267,33 @@ EVENT_WORDS = (
     "eventName",
     "reason",
 )
+NOTHING = frozenset({b"-", b"--", b"null"})
+SHAPES = 256  # sets of keys whose plans are remembered: a program writes a few
+_EVENT_WORDS = frozenset(EVENT_WORDS)
+_SPEAKING = _EVENT_WORDS | {"message", "error", "success"}
+_SCAN: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 LONGEST_WORD = 64  # an event's name, not a text
 LOGIN_WORD = re.compile(rb"log[ -]?in|sign[ -]?in|auth", re.IGNORECASE)
 HOST_IN_PREFIX = re.compile(rb"\S+ (?P<host>[\w.:-]+)\s+$")
 
 
-def read(lines: Lines, clock: Clock) -> Records:
-    return records([_row(line, clock) for line in lines])
+def read(lines: Lines, clock: Clock) -> Grouped:
+    rows = list(lines)
+    return jsoncolumns.table(
+        [_whole(line) for line in rows], clock, plan, lambda row: _row(rows[row], clock), text_of
+    )
+
+
+def _whole(line: bytes) -> dict[str, Any] | None:
+    """The object that a line is; None where it is none, or stands among other text."""
+    if not line.startswith(b"{"):
+        return None
+    try:
+        text = line.decode("utf-8", "surrogateescape")
+        value, end = _SCAN(text, 0)
+    except (ValueError, RecursionError, StopIteration):
+        return None
+    return value if end == len(text) else None
 
 
 def _row(line: bytes, clock: Clock) -> tuple[Record | None, int]:
@@ -309,21 +334,47 @@ def tail(text: bytes, clock: Clock) -> Record:
     return fields
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What objects with the same keys have under which ECS name, the best first, and where their time may stand.
+    `speaks`: there is a text to be read, or a word that tells of a log-in.
+    """
+
+    names: tuple[tuple[str, tuple[str, ...]], ...]
+    times: tuple[str, ...]
+    speaks: bool
+
+
+@lru_cache(SHAPES)
+def plan(keys: tuple[str, ...]) -> Plan:
+    lower = {key.lower(): key for key in keys}
+    names = {name: tuple(lower[key] for key in its if key in lower) for name, its in SYNONYMS.items()}
+    told = {name for name, its in names.items() if its}
+    return Plan(
+        tuple((name, its) for name, its in names.items() if its or name in keys),
+        tuple(lower[key] for key in TIMES if key in lower),
+        not _SPEAKING.isdisjoint(told | set(keys)),
+    )
+
+
 def convert(value: dict[str, Any], clock: Clock) -> tuple[Record, int | None]:
     """ECS fields and the time of an object."""
     flat: dict[str, bytes] = {}
     _flatten(value, "", flat, 0)
-    lower = {key.lower(): text for key, text in flat.items()}
+    known = plan(tuple(flat))
     fields = dict(flat)
-    for name, keys in SYNONYMS.items():
+    for name, keys in known.names:
         for key in keys:
-            text = lower.get(key)
-            if text and text not in {b"-", b"--", b"null"}:
+            text = flat[key]
+            if text and text not in NOTHING:
                 fields[name] = text
                 break
         else:
             fields.pop(name, None)
-    time = _time(lower, clock)
+    time = None
+    for key in known.times:
+        if flat[key] and (time := clock.read(flat[key])) is not None:
+            break
     _web(fields)
     _inner(fields)
     return fields, time
@@ -368,21 +419,13 @@ def _inner(fields: Record) -> None:
 
 def _says_failure(fields: Record) -> bool:
     """`"event": "invalid_login"`, `"type": "LOGIN_FAILED"`, or a log-in event with `"success": false`."""
+    if "success" not in fields and _EVENT_WORDS.isdisjoint(fields):
+        return False
     words = [word for key in EVENT_WORDS if (word := fields.get(key)) and len(word) < LONGEST_WORD]
     words = [word.replace(b"_", b" ") for word in words]
     if any(message.FAILED.search(word) for word in words):
         return True
     return fields.get("success", b"").lower() == b"false" and any(LOGIN_WORD.search(word) for word in words)
-
-
-def _time(lower: dict[str, bytes], clock: Clock) -> int | None:
-    for key in TIMES:
-        text = lower.get(key)
-        if text:
-            time = clock.read(text)
-            if time is not None:
-                return time
-    return None
 
 
 def _flatten(value: Any, path: str, flat: dict[str, bytes], depth: int) -> None:
@@ -397,6 +440,8 @@ def _flatten(value: Any, path: str, flat: dict[str, bytes], depth: int) -> None:
 
 def text_of(value: Any) -> bytes:
     if isinstance(value, str):
+        if value.isascii():
+            return value.encode()
         return value.encode("utf-8", "surrogateescape" if _escapes(value) else "replace")
     if isinstance(value, bool):
         return b"true" if value else b"false"
