@@ -74,9 +74,9 @@ _ROWS = [
         "mqtt",
         "server",
         "mqtt.connect.clientid mqtt.connect.username mqtt.connect.password mqtt.connect.willtopic "
-        "mqtt.connect.willmessage mqtt.subscribe.topic mqtt.unsubscribe.topic",
+        "mqtt.connect.willmessage mqtt.unsubscribe.topic mqtt.publish.message",
     ),
-    *_table("mqtt", "server", "mqtt.publish.topic mqtt.publish.message"),
+    *_table("mqtt", "both", "mqtt.publish.topic mqtt.subscribe.topic"),
     *_table("quic", "both", "quic.version"),
     *_table("quic", "server", "quic.sni quic.ua quic.cyu.hash quic.cyu.string"),
     *_table("ike", "server", "ike.init_spi"),

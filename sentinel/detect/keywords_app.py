@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sentinel.detect.draft import Draft
 
 _BOTH, _SERVER, _CLIENT = (True, True), (True, False), (False, True)
+_FOUR_BYTES = 0xFFFFFFFF
 
 _MQTT_TYPES = {
     name: number
@@ -134,6 +135,29 @@ def _equal(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Dra
     return parse
 
 
+def _exact(
+    name: str,
+    protocols: str,
+    reach: tuple[bool, bool],
+    names: dict[str, int] | None = None,
+    limit: int | None = 255,
+) -> Callable[[Draft, str | None], None]:
+    """One number, or one of the names where there are any; no limit: names alone."""
+    lower = {key.lower(): value for key, value in (names or {}).items()}
+
+    def parse(draft: Draft, value: str | None) -> None:
+        text = unquoted(value).strip()
+        if text.lower() in lower:
+            number = lower[text.lower()]
+        elif limit is not None and text.isdigit() and int(text) <= limit:
+            number = int(text)
+        else:
+            raise ValueError(f"unknown value {text}")
+        _add(draft, name, "compare", (("=", number, 0),), protocols, reach)
+
+    return parse
+
+
 def _listed(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
     """A comma list of numbers, any of them."""
 
@@ -144,9 +168,15 @@ def _listed(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Dr
     return parse
 
 
-def _worded(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
+def _worded(
+    name: str, protocols: str, reach: tuple[bool, bool], known: str = ""
+) -> Callable[[Draft, str | None], None]:
+    """A word, of the known ones if there is a list."""
+
     def parse(draft: Draft, value: str | None) -> None:
         negated, text = negatable(unquoted(value))
+        if known and (negated or text.lower() not in known.split()):
+            raise ValueError(f"unknown word {value}")
         _add(draft, name, "word", (negated, text.lower()), protocols, reach)
 
     return parse
@@ -159,7 +189,9 @@ def _flags(name: str, protocols: str, letters: str) -> Callable[[Draft, str | No
         wanted = tuple(negatable(word) for word in words(unquoted(value)))
         if unknown := {word for _, word in wanted} - set(letters.split()):
             raise ValueError(f"unknown flag {', '.join(sorted(unknown))}")
-        _add(draft, name, "flags", wanted, protocols, _BOTH)
+        if len({word for _, word in wanted}) < len(wanted):
+            raise ValueError("names a flag twice")
+        _add(draft, name, "flags", wanted, protocols, _SERVER)
 
     return parse
 
@@ -267,6 +299,13 @@ def _told(name: str) -> Callable[[Draft, str | None], None]:
     return parse
 
 
+def _session_present(draft: Draft, value: str | None) -> None:
+    word = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}.get(unquoted(value).lower())
+    if word is None:
+        raise ValueError("is yes, no, true or false")
+    _add(draft, "mqtt.connack.session_present", "word", (False, word), "mqtt", _CLIENT)
+
+
 def _interface(draft: Draft, value: str | None) -> None:
     arguments = words(value)
     if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", arguments[0]):
@@ -306,32 +345,32 @@ APPLICATION: dict[str, Callable[[Draft, str | None], None]] = {
     "ssh.protoversion": _substring("ssh.proto"),
     "ssh.softwareversion": _substring("ssh.software"),
     "dns.opcode": _equal("dns.opcode", "dns", _BOTH),
-    "http2.frametype": _compared("http2.frametype", "http2", _BOTH, _HTTP2_FRAMES),
-    "http2.errorcode": _compared("http2.errorcode", "http2", _BOTH, _HTTP2_ERRORS),
+    "http2.frametype": _exact("http2.frametype", "http2", _BOTH, _HTTP2_FRAMES),
+    "http2.errorcode": _exact("http2.errorcode", "http2", _BOTH, _HTTP2_ERRORS, _FOUR_BYTES),
     "http2.priority": _compared("http2.priority", "http2", _BOTH),
     "http2.window": _compared("http2.window", "http2", _BOTH),
     "http2.size_update": _compared("http2.size_update", "http2", _BOTH),
     "http2.settings": _settings,
-    "mqtt.type": _compared("mqtt.type", "mqtt", _BOTH, _MQTT_TYPES),
-    "mqtt.qos": _compared("mqtt.qos", "mqtt", _BOTH),
-    "mqtt.protocol_version": _compared("mqtt.protocol_version", "mqtt", _BOTH),
-    "mqtt.reason_code": _compared("mqtt.reason_code", "mqtt", _BOTH),
-    "mqtt.connack.return_code": _compared("mqtt.reason_code", "mqtt", _BOTH),
+    "mqtt.type": _exact("mqtt.type", "mqtt", _BOTH, _MQTT_TYPES, None),
+    "mqtt.qos": _exact("mqtt.qos", "mqtt", _SERVER, None, 2),
+    "mqtt.protocol_version": _compared("mqtt.protocol_version", "mqtt", _SERVER),
+    "mqtt.reason_code": _exact("mqtt.reason_code", "mqtt", _BOTH),
+    "mqtt.connack.return_code": _exact("mqtt.reason_code", "mqtt", _BOTH),
     "mqtt.flags": _flags("mqtt.flags", "mqtt", "dup retain"),
     "mqtt.connect.flags": _flags("mqtt.connect.flags", "mqtt", _MQTT_CONNECT_FLAGS),
-    "mqtt.connack.session_present": _worded("mqtt.connack.session_present", "mqtt", _CLIENT),
+    "mqtt.connack.session_present": _session_present,
     "dhcp.leasetime": _compared("dhcp.leasetime", "dhcp", _BOTH),
     "dhcp.rebinding_time": _compared("dhcp.rebinding_time", "dhcp", _BOTH),
     "dhcp.renewal_time": _compared("dhcp.renewal_time", "dhcp", _BOTH),
-    "rfb.sectype": _compared("rfb.sectype", "rfb", _CLIENT),
-    "rfb.secresult": _worded("rfb.secresult", "rfb", _CLIENT),
+    "rfb.sectype": _compared("rfb.sectype", "rfb", _SERVER),
+    "rfb.secresult": _worded("rfb.secresult", "rfb", _CLIENT, "ok fail toomany unknown"),
     "snmp.version": _compared("snmp.version", "snmp", _BOTH),
-    "snmp.pdu_type": _compared("snmp.pdu_type", "snmp", _BOTH),
-    "nfs.version": _compared("nfs.version", "nfs", _BOTH),
-    "nfs_version": _compared("nfs.version", "nfs", _BOTH),
-    "nfs_procedure": _compared("nfs_procedure", "nfs", _BOTH),
-    "krb5_msg_type": _compared("krb5_msg_type", "krb5", _BOTH),
-    "krb5_err_code": _compared("krb5_err_code", "krb5", _BOTH),
+    "snmp.pdu_type": _exact("snmp.pdu_type", "snmp", _BOTH, None, _FOUR_BYTES),
+    "nfs.version": _compared("nfs.version", "nfs", _SERVER),
+    "nfs_version": _compared("nfs.version", "nfs", _SERVER),
+    "nfs_procedure": _compared("nfs_procedure", "nfs", _SERVER),
+    "krb5_msg_type": _exact("krb5_msg_type", "krb5", _BOTH),
+    "krb5_err_code": _exact("krb5_err_code", "krb5", _BOTH, None, _FOUR_BYTES),
     "krb5.ticket_encryption": _krb_encryption,
     "ike.exchtype": _compared("ike.exchtype", "ike", _BOTH),
     "ike.key_exchange_payload_length": _compared("ike.key_exchange_payload_length", "ike", _BOTH),

@@ -55,6 +55,8 @@ _HELLO = (
     "tls.random_time",
     "tls.random_bytes",
 )
+# Suricata's prefilter waits for the end of these protocols' messages, though a rule without a content need not.
+_PREFILTERED_FROM = {"mqtt": 1}
 _STEPS: dict[str, dict[str, int]] = {"http": _HTTP, "tls": dict.fromkeys(_HELLO, 0)}
 
 # Applications whose parser tells of every change. As long as such a transaction is neither changed nor over, Suricata does
@@ -135,6 +137,7 @@ class TransactionInspector:
         known = state.flags[direction]
         found = standing.union(number for number, flags in known.items() if flags != DONE)
         scanning = changed or tx.protocol != "http" or bool(tx.files)
+        scanning = scanning and tx.progress[direction] >= _PREFILTERED_FROM.get(tx.protocol, 0)
         for protocol in (tx.protocol, ANY_APPLICATION):
             for key, matcher in groups.patterns.get(protocol, ((), ()))[direction] if scanning else ():
                 views = self._reader.views(tx, direction, key)

@@ -32,6 +32,9 @@ def _names(value: Any) -> set[str]:
 
 
 def _flags(value: Any, *wanted: tuple[bool, str]) -> bool:
+    """A list holds the flags of several messages: one of them must have them all."""
+    if isinstance(value, list):
+        return any(_flags(each, *wanted) for each in value)
     present = _names(value)
     return all((name in present) is not negated for negated, name in wanted)
 

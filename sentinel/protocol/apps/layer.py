@@ -48,10 +48,11 @@ class AppLayer:
         if session.blind[direction]:
             self._parse(session, direction, data, gap)
         elif session.detected[direction] is None and gap:
-            # What follows a gap is not looked at for a protocol; it is parsed when the other side told it.
+            # What follows a gap is not looked at for a protocol; it is parsed when the other side told it. The
+            # parser hears of the gap if there is one already, and most parsers end there.
             session.blind[direction] = True
             session.pending[direction] = b""
-            self._parse(session, direction, data, 0)
+            self._parse(session, direction, data, gap)
         elif session.detected[direction] is None:
             if data:
                 self._recognise(session, direction, data)
