@@ -252,6 +252,9 @@ class Flow:
     closed: bool = False
     app_proto: str = ""  # Suricata's short name; "failed" when recognition gave up, "" while unknown
     app_protos: list[str] = field(default_factory=lambda: ["", ""])
+    recognised: list[bool] = field(
+        default_factory=lambda: [False, False]
+    )  # just now; the next packet of that direction takes it
     packets: list[int] = field(default_factory=lambda: [0, 0])
     bytes: list[int] = field(default_factory=lambda: [0, 0])
     stream_size: list[int] = field(default_factory=lambda: [0, 0])  # next_seq - isn of client and server
@@ -304,6 +307,7 @@ class Packet:
     stream_offset: int = 0
     stream_more: list[tuple[int, bytes]] = field(default_factory=list)  # (offset, data) after lost bytes
     app_updated: bool = False  # the application layer got data with this packet
+    recognised: bool = False  # the first of its direction since it is known what that speaks
     no_payload_inspect: bool = False  # encrypted from here on: content rules skip it
     no_packet_inspect: bool = False  # passed or bypassed as a whole
     l3_end: int = 0  # end of the IP datagram; what follows in `data` is link padding

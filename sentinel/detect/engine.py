@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sentinel.detect.costs import Costs
     from sentinel.detect.rule import Content, Rule
-    from sentinel.model import Alert, Flow, Packet, Transaction
+    from sentinel.model import Alert, Packet, Transaction
 
 TCP = 6
 ALERTS_PER_PACKET = 15  # Suricata's packet-alert-max
@@ -47,16 +47,6 @@ def whole_flow(rule: Rule) -> bool:
         bool(rule.applications) and not rule.payload and rule.mode == "packet" and not rule.bound
     )
     return rule.about_flow or lone_application
-
-
-def _just_recognised(flow: Flow, direction: int) -> bool:
-    """Is this the direction's first packet since it is known what it speaks?"""
-    state = state_of(flow)
-    first = bool(state.spoken[direction]) and not state.told[direction]
-    state.told[direction] = state.told[direction] or first
-    if state.spoken != flow.app_protos:
-        state.spoken[:] = flow.app_protos
-    return first
 
 
 def _occurs(content: Content, data: bytes | None) -> bool:
@@ -87,7 +77,6 @@ class Engine:
         self._fields = fields or AlertFields()
         self._groups = Groups(rules, cache)
         self._cache = cache
-        self._recognised = False  # the packet at hand is the first since its direction was recognised
         self._screen: Screen | None = None
         self._headers = HeaderVerdicts(rules)
         self._reader = Reader(bodies or BodyLimits())
@@ -116,7 +105,6 @@ class Engine:
         flow = packet.flow
         if flow is not None and state_of(flow).settled:
             return []
-        self._recognised = flow is not None and not packet.pseudo and _just_recognised(flow, packet.direction)
         hits = self._packet_hits(packet)
         if flow is not None and flow.transactions and (packet.proto != TCP or packet.stream_established):
             for number, tx in self._transactions.inspect(packet):
@@ -169,7 +157,7 @@ class Engine:
         rule = self.rules[number]
         if rule.about_packets and packet.pseudo:
             return
-        if rule.about_recognition and not self._recognised:
+        if rule.about_recognition and not packet.recognised:
             return
         if not application_fits(rule, packet):
             return

@@ -158,16 +158,6 @@ def _exact(
     return parse
 
 
-def _listed(name: str, protocols: str, reach: tuple[bool, bool]) -> Callable[[Draft, str | None], None]:
-    """A comma list of numbers, any of them."""
-
-    def parse(draft: Draft, value: str | None) -> None:
-        numbers = tuple(integer(word) for word in words(unquoted(value)))
-        _add(draft, name, "among", numbers, protocols, reach)
-
-    return parse
-
-
 def _worded(
     name: str, protocols: str, reach: tuple[bool, bool], known: str = ""
 ) -> Callable[[Draft, str | None], None]:
@@ -322,9 +312,27 @@ def _opnum(draft: Draft, value: str | None) -> None:
     _add(draft, "dcerpc.opnum", "ranges", tuple(ranges), "dcerpc smb", _BOTH)
 
 
+# RFC 3961 and IANA's registry, by the names that rules use.
+_KRB_ENCRYPTIONS = {
+    "des-cbc-crc": 1, "des-cbc-md4": 2, "des-cbc-md5": 3, "des3-cbc-md5": 5, "des3-cbc-sha1": 7,
+    "dsaWithSHA1-CmsOID": 9, "md5WithRSAEncryption-CmsOID": 10, "sha1WithRSAEncryption-CmsOID": 11,
+    "rc2CBC-EnvOID": 12, "rsaEncryption-EnvOID": 13, "rsaES-OAEP-ENV-OID": 14, "des-ede3-cbc-Env-OID": 15,
+    "des3-cbc-sha1-kd": 16, "aes128-cts-hmac-sha1-96": 17, "aes256-cts-hmac-sha1-96": 18,
+    "aes128-cts-hmac-sha256-128": 19, "aes256-cts-hmac-sha384-192": 20, "rc4-hmac": 23, "rc4-hmac-exp": 24,
+    "camellia128-cts-cmac": 25, "camellia256-cts-cmac": 26, "subkey-keymaterial": 65,
+    "rc4-md4": -128, "rc4-plain2": -129, "rc4-lm": -130, "rc4-sha": -131, "des-plain": -132, "rc4-hmac-OLD": -133,
+    "rc4-plain-OLD": -134, "rc4-hmac-OLD-exp": -135, "rc4-plain-OLD-exp": -136, "rc4-plain": -140,
+    "rc4-plain-exp": -141,
+}  # fmt: skip
+_KRB_STRONG = (17, 18, 19, 20, 25, 26)
+
+
 def _krb_encryption(draft: Draft, value: str | None) -> None:
-    names = tuple(words(unquoted(value)))
-    _add(draft, "krb5.ticket_encryption", "words", names, "krb5", _CLIENT)
+    text = unquoted(value).strip()
+    names = [] if text in {"weak", "!weak"} else [name for name in words(text) if name]
+    numbers = tuple(_KRB_ENCRYPTIONS[name] if name in _KRB_ENCRYPTIONS else integer(name) for name in names)
+    check = "none" if text == "weak" else "among"
+    _add(draft, "krb5.ticket_encryption", check, numbers or _KRB_STRONG, "krb5", _CLIENT)
 
 
 _MQTT_CONNECT_FLAGS = "username password will will_retain clean_session"

@@ -31,9 +31,6 @@ class FlowState:
     integers: dict[str, int] = field(default_factory=dict)
     variables: dict[str, bytes] = field(default_factory=dict)
     ip_only: list[bool] = field(default_factory=lambda: [False, False])
-    # What each direction was known to speak after the packet before, and whether rules about that had their turn.
-    spoken: list[str] = field(default_factory=lambda: ["", ""])
-    told: list[bool] = field(default_factory=lambda: [False, False])
     settled: bool = False  # a pass or drop rule decided about the whole flow
 
 

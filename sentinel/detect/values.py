@@ -62,8 +62,8 @@ def _interface(value: Any, uuid: str, wanted: Comparison | None) -> bool:
 SCALARS: dict[str, Callable[..., bool]] = {
     "compare": lambda value, wanted: isinstance(value, int) and compare(value, wanted),
     "among": lambda value, *numbers: value in numbers,
+    "none": lambda value, *numbers: value not in numbers,
     "word": _word,
-    "words": lambda value, *wanted: _text(value) in wanted,
     "versions": _versions,
     "setting": _setting,
     "pair": lambda value, name, number: value == (name, number),

@@ -99,6 +99,7 @@ class NetworkParser:
                 packet.app_updated = True
                 if self.apps.take_reversed(flow):
                     self._turn_around(packet)
+                packet.recognised = packet.recognised or flow.recognised[packet.direction]
                 self._take_events(packet, flow)
             yield packet
             self._prune(flow)
@@ -111,6 +112,7 @@ class NetworkParser:
         direction = 0 if packet.to_server else 1
         flow.packets[direction] += 1
         flow.bytes[direction] += packet.wire_length
+        packet.recognised, flow.recognised[direction] = flow.recognised[direction], False
         if flow.established:
             packet.established = True
         elif packet.proto != TCP and packet.embedded is None and flow.packets[0] and flow.packets[1]:

@@ -135,7 +135,8 @@ def krb5_request(client, service):
         return der(0x30, der(0xA0, der(2, b"\1")), der(0xA1, der(0x30, *(der(0x1B, part) for part in parts))))
 
     body = der(0x30, der(0xA0, der(3, b"\0\0\0\0\0")), der(0xA1, name(client)), der(0xA2, der(0x1B, b"SHOP")),
-               der(0xA3, name(*service)))  # fmt: skip
+               der(0xA3, name(*service)), der(0xA5, der(0x18, b"20301231235959Z")), der(0xA7, der(2, b"\x07")),
+               der(0xA8, der(0x30, der(2, b"\x12"))))  # fmt: skip
     return der(0x6A, der(0x30, der(0xA1, der(2, b"\5")), der(0xA2, der(2, b"\x0a")), der(0xA4, body)))
 
 

@@ -67,26 +67,40 @@ class AppLayer:
         direction = 0 if to_server else 1
         if session.stopped or not payload:
             return []
-        if session.parser is None:
-            ports = (flow.sport, flow.dport)
-            found = recognise(UDP, ports, direction, payload, self.options.recognises_udp)
-            if not found and flow.packets[1 - direction] == 0:
-                found = recognise(UDP, ports, 1 - direction, payload, self.options.recognises_udp)
-                if found:
-                    direction = 1 - direction
-                    session.reversed = True
-            if not found:
-                session.detected[direction] = ""
-                if session.detected == ["", ""]:
-                    self._fail(session)
-                return []
-            if found == "dns" and probes.dns_answer(payload) and direction == 0 and not flow.packets[1]:
-                direction, session.reversed = 1, True  # the answer came first
-            session.detected = [found, found]
-            flow.app_protos[:] = [found, found]
-            self._start(session, found)
-        self._parse(session, direction, payload, 0)
+        if session.detected[direction] is None:
+            direction = self._recognise_datagram(session, direction, payload)
+        if session.parser is not None:
+            self._parse(session, direction, payload, 0)
         return session.take()
+
+    def _recognise_datagram(self, session: Session, direction: int, payload: bytes) -> int:
+        """Each direction is recognised by its first datagram; a direction that cannot be speaks what the other does.
+
+        Returns the direction, which may turn out to be the other one.
+        """
+        flow = session.flow
+        ports = (flow.sport, flow.dport)
+        other = session.detected[1 - direction]
+        found = recognise(UDP, ports, direction, payload, self.options.recognises_udp, other or "")
+        if not found and flow.packets[1 - direction] == 0:
+            found = recognise(UDP, ports, 1 - direction, payload, self.options.recognises_udp)
+            if found:
+                direction = 1 - direction
+                session.reversed = True
+        if found == "dns" and probes.dns_answer(payload) and direction == 0 and not flow.packets[1]:
+            direction, session.reversed = 1, True  # the answer came first
+        found = found or other or ""
+        if other and found != other:
+            session.packet_events.append("applayer.applayer_mismatch_protocol_both_directions")
+        session.detected[direction] = found
+        flow.app_protos[direction] = found or _FAILED
+        flow.recognised[:] = [True, True]
+        if found and session.parser is None:
+            self._start(session, found)
+        elif not found:
+            flow.app_proto = _FAILED
+            session.stopped = other == ""
+        return direction
 
     def take_events(self, flow: Flow) -> list[str]:
         """Packet-level events since the last call ("applayer.NAME")."""
@@ -126,7 +140,9 @@ class AppLayer:
         if session.parser is None and (transfer := self.take_expected(flow)) is not None:
             self._start_data(session, transfer)
             return
-        found = recognise(TCP, (flow.sport, flow.dport), direction, pending, self.options.recognises_tcp)
+        known = session.detected[1 - direction] or ""
+        ports = (flow.sport, flow.dport)
+        found = recognise(TCP, ports, direction, pending, self.options.recognises_tcp, known)
         if session.wanted == "http2" and not found:
             settings = probes.http2_settings(pending) if direction else False
             found = None if settings is None else "http2" if settings else found
@@ -164,6 +180,7 @@ class AppLayer:
             found = known
         session.detected[direction] = found
         flow.app_protos[direction] = found
+        flow.recognised[direction] = True
         if session.parser is None:
             if session.wanted and session.wanted != found:
                 session.packet_events.append("applayer.applayer_unexpected_protocol")
@@ -180,7 +197,8 @@ class AppLayer:
         flow = session.flow
         pending = session.pending[direction]
         ports = (flow.sport, flow.dport)
-        if pending and recognise(TCP, ports, direction, pending, self.options.recognises_tcp) == "":
+        known = session.detected[1 - direction] or ""
+        if pending and recognise(TCP, ports, direction, pending, self.options.recognises_tcp, known) == "":
             self._one_direction(session, direction)
 
     def _give_up(self, session: Session, direction: int, pending: bytes) -> None:
@@ -203,7 +221,10 @@ class AppLayer:
     def _one_direction(self, session: Session, direction: int) -> None:
         session.packet_events.append("applayer.applayer_detect_protocol_only_one_direction")
         session.detected[direction] = session.detected[1 - direction]
-        session.flow.app_protos[direction] = session.flow.app_protos[1 - direction]
+        session.flow.app_protos[direction] = (
+            _FAILED  # its own was not found; it is parsed as the other side's
+        )
+        session.flow.recognised[direction] = True
         self._flush(session, direction)
 
     def _wrong_direction(self, session: Session) -> None:
@@ -215,9 +236,12 @@ class AppLayer:
         session.pending = [b"", b""]
         if session.wanted == "tls":
             session.packet_events.append("applayer.applayer_no_tls_after_starttls")
-        if not session.flow.app_proto:
-            session.flow.app_proto = _FAILED
-            session.flow.app_protos[:] = [_FAILED, _FAILED]
+        flow = session.flow
+        for direction in (0, 1):
+            if flow.app_protos[direction] != _FAILED:
+                flow.recognised[direction] = True
+            flow.app_protos[direction] = flow.app_protos[direction] or _FAILED
+        flow.app_proto = flow.app_proto or _FAILED
 
     def expect(self, key: tuple[bytes, bytes, int], transfer: Transfer) -> None:
         """A data flow from key[0] to port key[2] of key[1] will carry `transfer`."""
@@ -262,6 +286,8 @@ class AppLayer:
     def _broken(self, session: Session) -> None:
         """The traffic is not what it seemed: rules see what there is, the rest of the flow is not parsed."""
         metrics.app_errors.inc(protocol=session.flow.app_proto)
+        if session.flow.proto == UDP:
+            return  # the next datagram stands for itself
         session.stopped = True
         for transaction in session.flow.transactions:
             transaction.done[:] = [True, True]

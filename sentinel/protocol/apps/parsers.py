@@ -39,7 +39,7 @@ PARSERS: dict[str, Callable[[Session, AppLayer], Parser]] = {
     "ftp": Ftp,
     "http2": lambda session, _: Http2(session),
     "mqtt": lambda session, _: Mqtt(session),
-    "sip": lambda session, _: Sip(session, stream=session.flow.proto == TCP),
+    "sip": lambda session, _: Sip(session),
     "rfb": lambda session, _: Rfb(session),
     "ike": lambda session, _: Ike(session),
     "pgsql": lambda session, _: Pgsql(session),

@@ -7,27 +7,21 @@ Each is as strict as Suricata's, so that a flow on a well-known port is not take
 from __future__ import annotations
 
 from sentinel.protocol.apps import dns as dns_parser
+from sentinel.protocol.apps import sip as sip_parser
 
 _SMB_TYPES = frozenset({0x00, 0x81, 0x82, 0x83, 0x84, 0x85})
 _RDP_CODES = frozenset({0xE0, 0xD0, 0xF0})
-_IKE_EXCHANGES = frozenset({*range(1, 7), *range(32, 38)})
 _DHCP_COOKIE = b"\x63\x82\x53\x63"
 _QUIC_FIXED = 0x40
 
 
-def tls_record(data: bytes) -> bool:
-    return len(data) < 5 or int.from_bytes(data[3:5], "big") <= 16384 + 2048
-
-
-def tls_client(data: bytes) -> bool | None:
+def sslv2_client(data: bytes) -> bool:
     """SSLv2 client hello in its two-byte framing."""
-    if len(data) < 3:
-        return None
     return bool(data[0] & 0x80) and data[2] == 1
 
 
-def sslv2_server(data: bytes) -> bool:
-    return bool(data[0] & 0x80) and data[2] == 4
+def tls_client(data: bytes) -> bool | None:
+    return sslv2_client(data) if len(data) >= 3 else None
 
 
 def dns(data: bytes) -> bool:
@@ -47,19 +41,6 @@ def dns_framed(data: bytes) -> bool | None:
     )
 
 
-def smtp_banner(data: bytes) -> bool | None:
-    if len(data) < 5:
-        return None
-    first = data.partition(b"\n")[0]
-    return data[:3] == b"220" and data[3:4] in {b" ", b"-"} and b"ftp" not in first.lower()
-
-
-def ftp_banner(data: bytes) -> bool | None:
-    if len(data) < 5:
-        return None
-    return data[:3] == b"220" and data[3:4] in {b" ", b"-"}
-
-
 def smb(data: bytes) -> bool:
     return len(data) >= 8 and data[0] in _SMB_TYPES
 
@@ -75,28 +56,22 @@ def dcerpc(data: bytes) -> bool:
     return len(data) >= 10 and data[2] < 20 and (data[4] & 0xF0) in {0x00, 0x10}
 
 
-def sip(data: bytes) -> bool:
-    line = data.partition(b"\n")[0]
-    return b"SIP/" in line or (b"\n" not in data and b"HTTP/" not in line and b" sip" in line.lower())
+def sip_request(data: bytes) -> bool:
+    return sip_parser.is_request(data)
 
 
-def mqtt_connect(data: bytes) -> bool:
-    for pos in range(2, 6):
-        if data[pos : pos + 6] == b"\0\4MQTT" or data[pos : pos + 8] == b"\0\6MQIsdp":
-            return True
-    return False
+def sip_response(data: bytes) -> bool:
+    return sip_parser.is_response(data)
 
 
 def mqtt(data: bytes) -> bool | None:
-    """A fixed header whose flags fit its type and whose length is whole."""
-    if len(data) < 2:
-        return None
-    kind, flags = data[0] >> 4, data[0] & 0x0F
-    if kind == 0:
-        return False
-    if kind in {6, 8, 10}:
-        return flags == 2
-    return kind == 3 or flags in {0, 2}
+    """A fixed header: a type that is assigned, a QoS that exists, a length of at most four bytes."""
+    for i in range(1, 5):
+        if i >= len(data):
+            return None
+        if not data[i] & 0x80:
+            return bool(data[0] >> 4) and data[0] >> 1 & 3 != 3
+    return False
 
 
 def pgsql(data: bytes) -> bool | None:
@@ -131,10 +106,16 @@ def rpc(data: bytes) -> bool | None:
 
 
 def krb5(data: bytes) -> bool | None:
-    """APPLICATION tags of the Kerberos messages, and the version that comes first in each."""
-    if len(data) < 10:
-        return None
-    return 0x6A <= data[0] <= 0x7E and data[0] in {0x6A, 0x6B, 0x6C, 0x6D, 0x6E, 0x6F, 0x7E}
+    """An APPLICATION tag, a sequence in it, and near its begin the version: INTEGER 5."""
+    if len(data) <= 10:
+        return False
+    if data[0] >> 6 != 1 or data[0] & 0x1F > 30:
+        return False
+    inner = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
+    if data[inner : inner + 1] != b"\x30" or inner + 2 > len(data):
+        return False
+    first = inner + 2 + (data[inner + 1] & 0x7F if data[inner + 1] & 0x80 else 0)
+    return data[first + 2 : first + 5] == b"\2\1\5" and len(data) > first + 5
 
 
 def krb5_framed(data: bytes) -> bool | None:
@@ -185,16 +166,13 @@ def tftp(data: bytes) -> bool:
 
 
 def ike(data: bytes) -> bool:
-    if data[:4] == b"\0\0\0\0":
-        data = data[4:]
+    """Version 1 as it is; of version 2 the four exchanges of RFC 7296, with a length that is right."""
     if len(data) < 28:
         return False
-    version, exchange = data[17], data[18]
-    return (
-        version >> 4 in {1, 2}
-        and exchange in _IKE_EXCHANGES
-        and int.from_bytes(data[24:28], "big") == len(data)
-    )
+    major, minor = data[17] >> 4, data[17] & 0xF
+    if major != 2:
+        return major == 1
+    return minor == 0 and 34 <= data[18] <= 37 and int.from_bytes(data[24:28], "big") == len(data)
 
 
 def quic(data: bytes) -> bool:

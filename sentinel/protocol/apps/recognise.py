@@ -57,9 +57,6 @@ _METHODS = (
     b"GET PUT POST HEAD TRACE OPTIONS CONNECT DELETE PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK CHECKOUT "
     b"UNCHECKOUT CHECKIN UPDATE LABEL REPORT MKWORKSPACE MKACTIVITY MERGE INVALID VERSION-CONTROL BASELINE-CONTROL"
 ).split()
-_SIP_METHODS = (
-    b"INVITE ACK BYE CANCEL UPDATE REFER PRACK SUBSCRIBE NOTIFY PUBLISH MESSAGE INFO REGISTER OPTIONS"
-).split()
 _DHT = (b"d1:ad2:id20:", b"d1:rd2:id20:", b"d2:ip6:", b"d1:el", b"d1:q4:ping")
 _BOTH = (_SERVER, _CLIENT)
 
@@ -76,30 +73,21 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     *(Pattern("http", TCP, (_CLIENT,), word, nocase=True) for word in (b"http/0.9", b"http/1.0", b"http/1.1")),
     *_literals("http2", TCP, (_SERVER,), b"PRI * HTTP/2.0\r\n"),
-    *_literals("ssh", TCP, _BOTH, b"SSH-"),
-    *(
-        Pattern("tls", TCP, _BOTH, bytes((kind, 3, minor)), confirm=probes.tls_record)
-        for kind in (0x16, 0x15, 0x17)
-        for minor in range(5)
-    ),
-    *(Pattern("tls", TCP, (_SERVER,), b"\x01" + version, 2) for version in (b"\0\2", b"\3\0", b"\3\1", b"\3\2")),
-    Pattern("tls", TCP, (_CLIENT,), b"\0\2", 5, confirm=probes.sslv2_server),
+    Pattern("ssh", TCP, _BOTH, b"ssh-", nocase=True),
+    *_literals("tls", TCP, (_SERVER,), *(bytes((kind, 3, minor)) for kind in (1, 0x16) for minor in range(4))),
+    *_literals("tls", TCP, (_CLIENT,), *(bytes((kind, 3, minor)) for kind in (0x15, 0x16, 0x17) for minor in range(4))),
+    Pattern("tls", TCP, (_SERVER,), b"\1\0\2", 2, confirm=probes.sslv2_client),
+    Pattern("tls", TCP, (_SERVER,), b"\1\3\0", 2),
+    Pattern("tls", TCP, (_CLIENT,), b"\0\2", 5),
     *(Pattern("smtp", TCP, (_SERVER,), word, nocase=True) for word in (b"ehlo", b"helo", b"quit")),
-    *(Pattern("ftp", TCP, (_SERVER,), word, nocase=True) for word in (b"user ", b"pass ", b"port ", b"feat\r\n")),
+    *(Pattern("ftp", TCP, (_SERVER,), word, nocase=True) for word in (b"user ", b"pass ", b"port ", b"feat")),
     *(Pattern("ftp", TCP, (_CLIENT,), word, nocase=True) for word in (b"220 (",)),
     Pattern("smb", TCP, _BOTH, b"\xffSMB", 4, confirm=probes.smb),
     Pattern("smb", TCP, _BOTH, b"\xfeSMB", 4, confirm=probes.smb),
     Pattern("smb", TCP, _BOTH, b"\xfdSMB", 4, confirm=probes.smb),
     Pattern("dcerpc", TCP, _BOTH, b"\x05\x00", confirm=probes.dcerpc),
-    *_literals("rfb", TCP, _BOTH, b"RFB 00"),
-    *_literals("bittorrent", TCP, _BOTH, b"\x13BitTorrent protocol"),
-    Pattern("imap", TCP, (_CLIENT,), b"* ok ", nocase=True),
-    Pattern("imap", TCP, (_SERVER,), b"1 capability", nocase=True),
-    *(Pattern("mqtt", TCP, (_SERVER,), b"\x10", confirm=probes.mqtt_connect) for _ in range(1)),
-    *(Pattern("sip", transport, (_SERVER,), method + b" ", confirm=probes.sip)
-      for transport in (TCP, UDP) for method in _SIP_METHODS),
-    *_literals("sip", TCP, (_CLIENT,), b"SIP/2.0 "),
-    *_literals("sip", UDP, _BOTH, b"SIP/2.0 "),
+    Pattern("rfb", TCP, _BOTH, b"rfb ", nocase=True),
+    *_literals("imap", TCP, (_SERVER,), b"1 capability"),
     *_literals("bittorrent-dht", UDP, _BOTH, *_DHT),
 )  # fmt: skip
 
@@ -112,8 +100,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("tls", TCP, _ports(443), probes.tls_client, (_SERVER,)),
     Probe("dns", UDP, _ports(53), probes.dns),
     Probe("dns", TCP, _ports(53), probes.dns_framed),
-    Probe("smtp", TCP, _ports(25, 465, 587), probes.smtp_banner, (_CLIENT,)),
-    Probe("ftp", TCP, _ports(21), probes.ftp_banner, (_CLIENT,)),
+    Probe("http2", TCP, _ports(80), probes.http2_settings, (_CLIENT,)),
     Probe("smb", TCP, _ports(139, 445), probes.smb_session),
     Probe("mqtt", TCP, _ports(1883), probes.mqtt),
     Probe("pgsql", TCP, _ports(5432), probes.pgsql, (_SERVER,)),
@@ -132,7 +119,9 @@ PROBES: tuple[Probe, ...] = (
     Probe("ntp", UDP, _ports(123), probes.ntp),
     Probe("snmp", UDP, _ports(161, 162), probes.snmp),
     Probe("tftp", UDP, _ports(69), probes.tftp, (_SERVER,)),
-    Probe("ike", UDP, _ports(500, 4500), probes.ike),
+    Probe("ike", UDP, _ports(500), probes.ike),
+    Probe("sip", UDP, _ports(5060, 5061), probes.sip_request, (_SERVER,)),
+    Probe("sip", UDP, _ports(5060, 5061), probes.sip_response, (_CLIENT,)),
     Probe("quic", UDP, _ports(443, 80), probes.quic, any_port=True),
 )
 
@@ -167,10 +156,18 @@ def _index(patterns: tuple[Pattern, ...]) -> tuple[dict[int, list[Pattern]], lis
 _INDEX = {key: _index(patterns) for key, patterns in _SIDES.items()}
 
 
-def recognise(
-    transport: int, ports: tuple[int, int], direction: int, data: bytes, allowed: Callable[[str], bool]
+def recognise(  # noqa: PLR0917 - what there is to go by
+    transport: int,
+    ports: tuple[int, int],
+    direction: int,
+    data: bytes,
+    allowed: Callable[[str], bool],
+    known: str = "",
 ) -> str | None:
-    """The protocol, "" when there is none to find in this direction, None when more bytes may tell."""
+    """The protocol, "" when there is none to find in this direction, None when more bytes may tell.
+
+    `known` is what the other direction speaks: its probe is asked whatever the port.
+    """
     if not data:
         return None
     first, later = _INDEX.get((transport, direction), ({}, []))
@@ -182,7 +179,8 @@ def recognise(
     for probe in PROBES:
         if probe.transport != transport or direction not in probe.directions:
             continue
-        if not probe.any_port and not (ports[0] in probe.ports or ports[1] in probe.ports):
+        bound = probe.any_port or ports[0] in probe.ports or ports[1] in probe.ports
+        if not bound and probe.protocol != known:
             continue
         verdict = probe.test(data)
         if verdict and allowed(probe.protocol):

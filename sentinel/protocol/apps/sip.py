@@ -1,7 +1,8 @@
-"""SIP (RFC 3261) over UDP and TCP: one transaction a request or a response, as Suricata 7 makes them.
+"""SIP (RFC 3261) over UDP: one transaction a request or a response, as Suricata 7 makes them.
 
-In: datagrams, or a stream of messages. Out: transactions "sip" with sip.method, sip.uri, sip.request_line, sip.protocol,
-sip.stat_code, sip.stat_msg, sip.response_line. Invariant: a message is at most MAX_MESSAGE bytes in a stream.
+In: datagrams. Out: transactions "sip" with sip.method, sip.uri, sip.request_line, sip.protocol, sip.stat_code,
+sip.stat_msg, sip.response_line. What goes to the server is read as a request, what goes to the client as a response;
+a message that is neither leaves an event on the one before.
 """
 
 from __future__ import annotations
@@ -13,57 +14,77 @@ if TYPE_CHECKING:
     from sentinel.model import Transaction
     from sentinel.protocol.apps.session import Session
 
-MAX_MESSAGE = 65536
-_REQUEST = re.compile(rb"([A-Za-z]+) ([^ \r\n]+) (SIP/\d\.\d)\r?\n")
-_RESPONSE = re.compile(rb"(SIP/\d\.\d) (\d{3}) ([^\r\n]*)\r?\n")
-_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*(\d{1,6})", re.IGNORECASE | re.MULTILINE)
+# Characters by RFC 3261 section 25.1, as Suricata reads it.
+_TOKEN = rb"A-Za-z0-9!%'*+\-._`~"
+_URI = _TOKEN + rb"#@:;=?&$,/"
+_REASON = _TOKEN + rb"$&(),/:;=?@\[\\\]^ "
+_VALUE = _TOKEN + rb"\"#$&(),/;:<=>?@\[\]{}^|\\\t "
+_REQUEST = re.compile(rb"([A-Za-z]*) ([%b]+) (SIP/[0-9.]+)\r\n" % _URI)
+_RESPONSE = re.compile(rb"(SIP/[0-9.]+) ([^\x80-\xff]{3}) ([%b]*)\r\n" % _REASON)
+_NAME = re.compile(rb"[%b]*[ \t]*:" % _TOKEN)
+_FIELD = re.compile(rb"(?:[%b]|\r?\n[ \t])*\r\n" % _VALUE)
+_LINE = re.compile(rb"[%b]+(?=[^%b])" % (_REASON, _REASON))
+_STARTS = (_REQUEST, _RESPONSE)
+_NAMES = (
+    ("sip.method", "sip.uri", "sip.protocol", "sip.request_line"),
+    ("sip.protocol", "sip.stat_code", "sip.stat_msg", "sip.response_line"),
+)
+
+
+def _fault(data: bytes, direction: int) -> str:
+    """The event of a message that cannot be read; "" when it can."""
+    start = _STARTS[direction].match(data)
+    if not start:
+        return "invalid_data" if b"\n" in data else "incomplete_data"
+    pos = start.end()
+    while not data.startswith(b"\r\n", pos):
+        name = _NAME.match(data, pos)
+        if not name:
+            return "invalid_data" if len(data) - pos > 1 and b"\n" in data[pos:] else "incomplete_data"
+        value = _FIELD.match(data, name.end())
+        if not value:
+            return "incomplete_data"
+        pos = value.end()
+    return ""
+
+
+def is_request(data: bytes) -> bool:
+    return not _fault(data, 0)
+
+
+def is_response(data: bytes) -> bool:
+    return not _fault(data, 1)
 
 
 class Sip:
-    """The parser of one flow; `stream` when it runs over TCP."""
+    """The parser of one flow."""
 
-    def __init__(self, session: Session, *, stream: bool) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.stream = stream
-        self.rest = [b"", b""]
+        self.last: Transaction | None = None
 
     def feed(self, direction: int, data: bytes, *, gap: int = 0, eof: bool = False) -> bool:
-        if not self.stream:
-            if data:
-                self._message(direction, data)
+        if not data:
             return True
-        if gap:
+        event = _fault(data, direction)
+        if event:
+            if self.last is not None:
+                self.session.flag(self.last, event)
             return False
-        data = self.rest[direction] + data
-        while data:
-            data = data.lstrip(b"\r\n")  # keep-alives
-            head = data.find(b"\r\n\r\n")
-            if head < 0:
-                break
-            found = _LENGTH.search(data, 0, head)
-            size = head + 4 + (int(found[1]) if found else 0)
-            if len(data) < size <= MAX_MESSAGE:
-                break
-            self._message(direction, data[:size])
-            data = data[size:]
-        self.rest[direction] = data[:MAX_MESSAGE]
+        self._message(direction, data)
         return True
 
     def _message(self, direction: int, data: bytes) -> None:
-        request, response = _REQUEST.match(data), _RESPONSE.match(data)
-        transaction = self.session.begin("sip")
+        found = _STARTS[direction].match(data)
+        assert found is not None
+        transaction = self.last = self.session.begin("sip")
         transaction.derive = derive
-        # Suricata files a message by what it is, not by who sent it.
-        buffers = transaction.buffers[0 if request else 1]
-        self.session.one_way(transaction, direction)
-        if request:
-            buffers["sip.method"], buffers["sip.uri"], buffers["sip.protocol"] = request.groups()
-            buffers["sip.request_line"] = request[0].rstrip(b"\r\n")
-        elif response:
-            buffers["sip.protocol"], buffers["sip.stat_code"], buffers["sip.stat_msg"] = response.groups()
-            buffers["sip.response_line"] = response[0].rstrip(b"\r\n")
-        else:
-            self.session.flag(transaction, "invalid_data")
+        line = _LINE.match(data)
+        values = [*found.groups(), line[0] if line else b""]
+        transaction.buffers[direction].update(
+            {name: value for name, value in zip(_NAMES[direction], values, strict=True) if value}
+        )
+        self.session.finish(transaction)
 
 
 def derive(transaction: Transaction, direction: int, name: str) -> Any:

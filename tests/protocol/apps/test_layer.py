@@ -13,7 +13,7 @@ def test_every_sample_is_recognised(talk, samples):
 
 def test_dns_only_on_its_port(talk, samples):
     query = samples.dns_message(1, 0x0100, b"a.example")
-    assert talk(5353, 17).client(query).flow.app_proto == ""
+    assert talk(5353, 17).client(query).flow.app_proto == "failed"
     assert talk(53, 17).client(query).flow.app_proto == "dns"
 
 
