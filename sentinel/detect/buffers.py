@@ -79,8 +79,9 @@ _ROWS = [
     *_table("mqtt", "both", "mqtt.publish.topic mqtt.subscribe.topic"),
     *_table("quic", "both", "quic.version"),
     *_table("quic", "server", "quic.sni quic.ua quic.cyu.hash quic.cyu.string"),
-    *_table("ike", "server", "ike.init_spi"),
-    *_table("ike", "both", "ike.resp_spi ike.nonce_payload ike.key_exchange_payload ike.vendor"),
+    *_table("ike", "server", "ike.init_spi ike.vendor"),
+    *_table("ike", "client", "ike.resp_spi"),
+    *_table("ike", "both", "ike.nonce_payload ike.key_exchange_payload"),
     *_table("dnp3", "both", "dnp3.data"),
 ]
 _PACKET = ["ipv4.hdr", "ipv6.hdr", "tcp.hdr", "udp.hdr", "icmpv4.hdr", "icmpv6.hdr", "ip.src", "ip.dst"]

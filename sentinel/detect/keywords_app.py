@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.detect.arguments import comparison, integer, negatable, nothing, required, unquoted, words
 from sentinel.detect.keywords_content import pattern_bytes
+from sentinel.detect.protocols import PROTOCOLS, TCP
 from sentinel.detect.rule import Check, Content
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ _HTTP2_SETTINGS = {
         ]
     )
 }
+# Suricata looks for a protocol's events over TCP first if the rule's protocol allows TCP, and skips the rule then.
+_DATAGRAMS = {"ike", "snmp", "dhcp", "ntp", "tftp", "sip", "quic"}
 _TLS_VERSIONS = {"1.0": 0x0301, "1.1": 0x0302, "1.2": 0x0303, "1.3": 0x0304}
 _SSL_VERSIONS = {
     "sslv2": 0x0002,
@@ -193,6 +196,8 @@ def _event(draft: Draft, value: str | None) -> None:
         draft.checks.append(Check("event", (f"applayer.{text}",)))
         return
     protocol = {"http1": "http", "ikev2": "ike"}.get(protocol, protocol)
+    if protocol in _DATAGRAMS and TCP in (PROTOCOLS[draft.header.protocol].ip_protocols or {TCP}):
+        raise ValueError(f"{protocol} has no events over TCP, which the rule's protocol allows")
     _add(draft, "app-layer-event", "event", (event.lower(),), protocol, _BOTH)
 
 

@@ -56,7 +56,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "ike": _application(_UDP, "ike"),
     "ikev2": _application(_UDP, "ike"),
     "snmp": _application(_UDP, "snmp"),
-    "sip": _application(_BOTH, "sip"),
+    "sip": _application(_UDP, "sip"),
     "quic": _application(_UDP, "quic"),
     "rfb": _application(_TCP, "rfb"),
     "mqtt": _application(_TCP, "mqtt"),

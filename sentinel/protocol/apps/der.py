@@ -56,6 +56,14 @@ def read(data: bytes, pos: int = 0) -> Node:
     return Node(tag, data[start : start + length], start + length - pos)
 
 
+def has_header(data: bytes) -> bool:
+    """Whether a tag and a length stand at the start, be the content there or not."""
+    if len(data) < 2 or data[0] & 0x1F == 0x1F:
+        return False
+    size = data[1] & 0x7F if data[1] & 0x80 else 0
+    return data[1] != 0x80 and size <= 8 and len(data) >= 2 + size
+
+
 def oid(content: bytes) -> str:
     """1.2.840.113549 ..."""
     if not content:

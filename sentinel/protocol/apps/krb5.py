@@ -74,16 +74,15 @@ class Krb5:
         return len(data) <= _MAX_HELD
 
     def _message(self, direction: int, data: bytes) -> bool:
-        try:
-            outer = der.read(data)
-        except der.BadDerError:
+        if not der.has_header(data):
             if self.last is not None:
                 self.session.flag(self.last, "malformed_data")
             return False
-        kind = outer.tag & 0x1F
-        if outer.tag >> 6 != 1 or kind not in _REQUIRED:
+        kind = data[0] & 0x1F
+        if data[0] >> 6 != 1 or kind not in _REQUIRED:
             return True
         try:
+            outer = der.read(data)
             members = _tagged(der.read(outer.content))
             found = _fields(kind, members) if members.keys() >= _REQUIRED[kind] else None
         except der.BadDerError:

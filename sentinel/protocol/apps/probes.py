@@ -6,6 +6,7 @@ Each is as strict as Suricata's, so that a flow on a well-known port is not take
 
 from __future__ import annotations
 
+from sentinel.protocol.apps import der
 from sentinel.protocol.apps import dns as dns_parser
 from sentinel.protocol.apps import sip as sip_parser
 
@@ -119,7 +120,7 @@ def krb5(data: bytes) -> bool | None:
 
 
 def krb5_framed(data: bytes) -> bool | None:
-    return krb5(data[4:]) if len(data) >= 14 else None
+    return len(data) > 14 and int.from_bytes(data[:4], "big") <= 16384 and krb5(data[4:])
 
 
 def modbus(data: bytes) -> bool | None:
@@ -150,19 +151,23 @@ def dhcp(data: bytes) -> bool:
 
 
 def ntp(data: bytes) -> bool:
-    return len(data) >= 48 and 1 <= (data[0] >> 3 & 7) <= 4 and 1 <= data[0] & 7 <= 7
+    return len(data) >= 48 and data[0] >> 3 & 7 in {3, 4}
 
 
 def snmp(data: bytes) -> bool:
-    """SEQUENCE, then the version INTEGER 0, 1 or 3."""
-    if len(data) < 6 or data[0] != 0x30:
+    """An envelope of version 1 or 2c has three members, one of version 3 four."""
+    try:
+        parts = der.read(data).list()
+    except der.BadDerError:
         return False
-    start = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
-    return data[start : start + 2] == b"\x02\x01" and data[start + 2 : start + 3] in {b"\0", b"\1", b"\3"}
+    if data[0] != 0x30 or not parts or parts[0].tag != 2:
+        return False
+    version = parts[0].integer
+    return (len(parts) == 3 and version in {0, 1}) or (len(parts) == 4 and version == 3)
 
 
 def tftp(data: bytes) -> bool:
-    return len(data) >= 4 and data[0] == 0 and 1 <= data[1] <= 5
+    return len(data) >= 4 and data[0] == 0
 
 
 def ike(data: bytes) -> bool:

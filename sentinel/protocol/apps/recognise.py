@@ -118,7 +118,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("dhcp", UDP, _ports(67, 68), probes.dhcp),
     Probe("ntp", UDP, _ports(123), probes.ntp),
     Probe("snmp", UDP, _ports(161, 162), probes.snmp),
-    Probe("tftp", UDP, _ports(69), probes.tftp, (_SERVER,)),
+    Probe("tftp", UDP, _ports(69), probes.tftp),
     Probe("ike", UDP, _ports(500), probes.ike),
     Probe("sip", UDP, _ports(5060, 5061), probes.sip_request, (_SERVER,)),
     Probe("sip", UDP, _ports(5060, 5061), probes.sip_response, (_CLIENT,)),

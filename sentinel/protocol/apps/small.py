@@ -36,10 +36,16 @@ _DHCP_TYPES = [
     "lease_unknown",
     "lease_active",
 ]
-_SNMP_PDUS = {
-    0xA0: "get_request", 0xA1: "get_next_request", 0xA2: "response", 0xA3: "set_request", 0xA4: "trap_v1",
-    0xA5: "get_bulk_request", 0xA6: "inform_request", 0xA7: "trap_v2", 0xA8: "report",
-}  # fmt: skip
+SILENT: Fields = ({}, {})  # understood, and no transaction
+_NO_PDU = 0xFFFFFFFF  # what Suricata compares when the PDU is encrypted
+_SNMP_PDUS = [
+    "get_request", "get_next_request", "response", "set_request", "trap_v1", "get_bulk_request", "inform_request",
+    "trap_v2", "report",
+]  # fmt: skip
+_KINDS = {1: range(5), 2: range(9), 3: range(9)}
+_TRAP_V1, _USM, _PRIVATE = 4, 3, 2
+# Tags of a PDU's members: request, error, index, variables; of a trap: enterprise, agent, two kinds, time, variables.
+_PLAIN, _TRAP = [2, 2, 2, 0x30], [6, 0x40, 2, 2, 0x43, 0x30]
 
 
 def tftp(data: bytes) -> Fields | None:
@@ -57,32 +63,80 @@ def tftp(data: bytes) -> Fields | None:
 
 
 def ntp(data: bytes) -> Fields | None:
-    return ({}, {"version": data[0] >> 3 & 7}) if len(data) >= 48 else None
+    """RFC 5905: only what a client or an active peer sends is a transaction."""
+    if len(data) < 48 or data[0] >> 3 & 7 not in {3, 4}:
+        return None
+    return ({}, {"version": data[0] >> 3 & 7}) if data[0] & 7 in {1, 3} else SILENT
+
+
+def _pdu(node: der.Node, version: int) -> int:
+    """The type of a PDU that can be read."""
+    kind = node.tag & 0x1F
+    members = [member.tag for member in node.list()]
+    wanted = _TRAP if kind == _TRAP_V1 else _PLAIN
+    if kind not in _KINDS[version] or members[: len(wanted)] != wanted:
+        raise der.BadDerError
+    return kind
+
+
+def _text(node: der.Node) -> bytes:
+    if node.tag != 4:
+        raise der.BadDerError
+    node.content.decode("utf-8")
+    return node.content
 
 
 def _snmp_v3(parts: list[der.Node]) -> Fields:
-    security = der.read(parts[2].content).list()
-    user = security[3].content
-    return {"snmp.version": 3, "snmp.usm": user}, {"version": 3, "usm": user.decode("utf-8", "replace")}
+    head = parts[1].list()
+    if [member.tag for member in head[:4]] != [2, 2, 4, 2] or len(head[2].content) != 1 or parts[2].tag != 4:
+        raise der.BadDerError
+    buffers: dict[str, Any] = {"snmp.version": 3, "snmp.pdu_type": _NO_PDU}
+    words: dict[str, Any] = {"version": 3}
+    if head[3].integer == _USM:
+        security = der.read(parts[2].content).list()
+        if [member.tag for member in security[:6]] != [4, 2, 2, 4, 4, 4]:
+            raise der.BadDerError
+        user = buffers["snmp.usm"] = _text(security[3])
+        words["usm"] = user.decode()
+    else:
+        buffers["event"] = "unknown_security_model"
+    if head[2].content[0] & _PRIVATE:
+        if parts[3].tag != 4:
+            raise der.BadDerError
+        words["encrypted"] = True
+        return buffers, words
+    engine, name, pdu = parts[3].list()[:3]
+    if (parts[3].tag, engine.tag, name.tag) != (0x30, 4, 4):
+        raise der.BadDerError
+    kind = buffers["snmp.pdu_type"] = _pdu(pdu, 3)
+    words["pdu_type"] = _SNMP_PDUS[kind]
+    return buffers, words
 
 
 def snmp(data: bytes) -> Fields | None:
     """RFC 1157, 3416, 3412: version, then a community or the user's name."""
     try:
         parts = der.read(data).list()
-        version = parts[0].integer
-        if version == 3:
+        version = parts[0].integer + 1
+        if version == 4:
             return _snmp_v3(parts)
-        community, pdu = parts[1].content, parts[2]
-    except (der.BadDerError, IndexError):
+        if data[0] != 0x30 or version not in {1, 2}:
+            return None
+        community, kind = _text(parts[1]), _pdu(parts[2], version)
+    except (der.BadDerError, IndexError, ValueError):
         return None
-    kind = pdu.tag - 0xA0
-    words = {
-        "version": version + 1,
-        "pdu_type": _SNMP_PDUS.get(pdu.tag, "unknown"),
-        "community": community.decode("utf-8", "replace"),
-    }
-    return {"snmp.version": version + 1, "snmp.community": community, "snmp.pdu_type": kind}, words
+    words = {"version": version, "pdu_type": _SNMP_PDUS[kind], "community": community.decode()}
+    return {"snmp.version": version, "snmp.community": community, "snmp.pdu_type": kind}, words
+
+
+def envelope(data: bytes) -> int:
+    """The version that the outer sequence speaks of, 0 when it does not look like SNMP's."""
+    try:
+        parts = der.read(data).list()
+        version = parts[0].integer
+    except (der.BadDerError, IndexError):
+        return 0
+    return {(3, 0): 1, (3, 1): 2, (4, 3): 3}.get((len(parts), version), 0)
 
 
 def dhcp(data: bytes) -> Fields | None:
@@ -98,21 +152,21 @@ def dhcp(data: bytes) -> Fields | None:
     times = {51: "dhcp.leasetime", 58: "dhcp.renewal_time", 59: "dhcp.rebinding_time"}
     pos = 240
     while pos + 1 < len(data) and data[pos] != 255:
-        if data[pos] == 0:
-            pos += 1
-            continue
         kind, length = data[pos], data[pos + 1]
+        if kind in times:
+            length = 4  # whatever it says
         value = data[pos + 2 : pos + 2 + length]
-        if len(value) < length:
-            buffers["truncated"] = 1
+        if len(value) < length or (kind == 61 and length < 2):
             break
-        if kind in times and length == 4:
-            buffers[times[kind]] = int.from_bytes(value, "big")
+        if kind in times:
+            buffers.setdefault(times[kind], int.from_bytes(value, "big"))
         elif kind == 53 and length == 1:
             words["dhcp_type"] = _DHCP_TYPES[value[0]] if value[0] < len(_DHCP_TYPES) else "unknown"
         elif kind == 12:
             words["hostname"] = value.decode("utf-8", "replace")
         pos += 2 + length
+    if data[pos : pos + 1] != b"\xff":
+        buffers["truncated"] = 1
     return buffers, words
 
 
@@ -120,7 +174,7 @@ READERS: dict[str, tuple[Callable[[bytes], Fields | None], str]] = {
     "tftp": (tftp, ""),
     "ntp": (ntp, "malformed_data"),
     "snmp": (snmp, "malformed_data"),
-    "dhcp": (dhcp, "malformed_options"),
+    "dhcp": (dhcp, ""),
 }
 
 
@@ -131,28 +185,44 @@ class Small:
         self.session = session
         self.name = name
         self.read, self.malformed = READERS[name]
+        self.last: Transaction | None = None
+        self.version = 0
 
     def feed(self, direction: int, data: bytes, *, gap: int = 0, eof: bool = False) -> bool:
         if not data:
             return True
+        if self.name == "snmp" and not self.version:
+            self.version = envelope(data)
         fields = self.read(data)
-        transaction = self.session.begin(self.name)
+        if fields is None:
+            if self.malformed and self.last is not None:  # said of the message before
+                self.session.flag(self.last, self.malformed)
+            return False
+        if fields is SILENT:
+            return True
+        transaction = self.last = self.session.begin(self.name)
         transaction.derive = derive
         if self.name in _ONE_WAY:
             self.session.one_way(transaction, direction)
         else:
             self.session.finish(transaction)
-        if fields is None:
-            if self.malformed:
-                self.session.flag(transaction, self.malformed)
-            return True
         buffers, transaction.parser_state = fields
+        if self.name == "snmp":
+            self._agree(transaction, buffers)
         if buffers.pop("truncated", None):
             self.session.flag(transaction, "truncated_options")
         # Suricata 7 shows these to rules of either direction.
         for side in transaction.buffers:
-            side.update(buffers)
+            side.update({name: value for name, value in buffers.items() if value != b""})
         return True
+
+    def _agree(self, transaction: Transaction, buffers: dict[str, Any]) -> None:
+        """The version of a flow is its first message's; another one is an event."""
+        if event := buffers.pop("event", ""):
+            self.session.flag(transaction, event)
+        if buffers["snmp.version"] != self.version:
+            self.session.flag(transaction, "version_mismatch")
+            buffers["snmp.version"] = self.version
 
 
 def derive(transaction: Transaction, direction: int, name: str) -> Any:

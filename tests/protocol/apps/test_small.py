@@ -37,12 +37,29 @@ def test_dhcp_eve(talk, samples):
     }
 
 
+def version_3(der, *, flags=4, model=3, data=None):
+    usm = der(0x30, der(4, b"e"), der(2, b"\0"), der(2, b"\0"), der(4, b"bob"), der(4), der(4))
+    head = der(0x30, der(2, b"\1"), der(2, b"\1"), der(4, bytes([flags])), der(2, bytes([model])))
+    pdu = der(0xA0, der(2, b"\1"), der(2, b"\0"), der(2, b"\0"), der(0x30))
+    scoped = der(0x30, der(4, b"e"), der(4), pdu)
+    return der(0x30, der(2, b"\3"), head, der(4, usm), scoped if data is None else data)
+
+
 def test_snmp_version_3(talk, samples):
-    security = samples.der(
-        0x30, samples.der(4, b"e"), samples.der(2, b"\0"), samples.der(2, b"\0"), samples.der(4, b"bob")
-    )
-    message = samples.der(0x30, samples.der(2, b"\3"), samples.der(0x30), samples.der(4, security))
-    assert talk(161, 17).client(message).value("snmp.usm") == b"bob"
+    said = talk(161, 17).client(version_3(samples.der))
+    assert (said.value("snmp.usm"), said.value("snmp.pdu_type")) == (b"bob", 0)
+
+
+def test_snmp_encrypted_and_of_another_model(talk, samples):
+    said = talk(161, 17).client(version_3(samples.der, flags=7, model=2, data=samples.der(4, b"x")))
+    assert said.value("snmp.pdu_type") == 0xFFFFFFFF
+    assert said.flags == {"unknown_security_model"}
+
+
+def test_snmp_changes_its_version(talk, samples):
+    said = talk(161, 17).client(samples.snmp(b"public")).client(version_3(samples.der))
+    assert said.flags == {"version_mismatch"}
+    assert said.value("snmp.version", 0, 1) == 2
 
 
 def test_truncated_options(talk, samples):
