@@ -99,6 +99,13 @@ _HTTP2_SETTINGS = {
 }
 # Suricata looks for a protocol's events over TCP first if the rule's protocol allows TCP, and skips the rule then.
 _DATAGRAMS = {"ike", "snmp", "dhcp", "ntp", "tftp", "sip", "quic"}
+# Events that rules of Suricata 8 name and Suricata 7.0.10 does not know.
+_LATER = {
+    "http": (
+        "deformed_eol", "response_body_unexpected", "response_chunk_extension", "switching_proto_with_content_length",
+        "request_line_missing_protocol",
+    ),
+}  # fmt: skip
 _TLS_VERSIONS = {"1.0": 0x0301, "1.1": 0x0302, "1.2": 0x0303, "1.3": 0x0304}
 _SSL_VERSIONS = {
     "sslv2": 0x0002,
@@ -196,6 +203,8 @@ def _event(draft: Draft, value: str | None) -> None:
         draft.checks.append(Check("event", (f"applayer.{text}",)))
         return
     protocol = {"http1": "http", "ikev2": "ike"}.get(protocol, protocol)
+    if event.lower() in _LATER.get(protocol, ()):
+        raise ValueError(f"{protocol} has no event {event} before Suricata 8")
     if protocol in _DATAGRAMS and TCP in (PROTOCOLS[draft.header.protocol].ip_protocols or {TCP}):
         raise ValueError(f"{protocol} has no events over TCP, which the rule's protocol allows")
     _add(draft, "app-layer-event", "event", (event.lower(),), protocol, _BOTH)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _BOUNDARY = re.compile(rb"boundary=(\"[^\"]*\"|[^;\s]*)", re.IGNORECASE)
 _FILENAME = re.compile(rb"(?:^|;)\s*filename=(\"(?:[^\"\\]|\\.)*\"?|[^;]*)", re.IGNORECASE)
 _DISPOSITION = re.compile(rb"^content-disposition:\s*(.*)$", re.IGNORECASE | re.MULTILINE)
+# A boundary, then lines that have a colon and something behind it.
+_FIELDS = re.compile(rb"--[^\r\n]*(?:\r\n[^:\r\n]*:[^\r\n]+)*")
+# Content-Range: a unit, then first-last/size, any of which may be unknown.
+_RANGE = re.compile(rb" *[^ ]* *(?:\*/(\d+)|(\d+)-(\d+)/(?:\*|(\d+)))")
 # Suricata: HTP_BOUNDARY_MAX and SC_FILENAME_MAX.
 _MAX_BOUNDARY = 200
 _MAX_NAME = 4096
@@ -26,6 +30,14 @@ _MAX_NAME = 4096
 def _filename(disposition: bytes) -> bytes | None:
     found = _FILENAME.search(disposition)
     return found[1].strip(b" \t\r\n").strip(b'"') if found else None
+
+
+def _is_range(value: bytes) -> bool:
+    found = _RANGE.match(value)
+    if not found:
+        return False
+    _, first, last, size = (int(number) if number else -1 for number in found.groups())
+    return last <= 0 or size <= 0 or (first <= last < size)
 
 
 def setup_request(exchange: Exchange) -> None:
@@ -49,7 +61,7 @@ def body_data(session: Session, exchange: Exchange, direction: int, data: bytes)
         return
     if direction == 0:
         if exchange.boundary:
-            _multipart(exchange)
+            _multipart(session, exchange)
         elif exchange.method in {b"POST", b"PUT"}:
             _plain(exchange, 0, data, exchange.path)
         return
@@ -57,6 +69,9 @@ def body_data(session: Session, exchange: Exchange, direction: int, data: bytes)
         return  # junk in front of the status line
     disposition = message.headers.get(b"content-disposition")
     name = _filename(disposition) if disposition else None
+    placed = message.headers.get(b"content-range")
+    if placed is not None and message.file is None and not message.file_done and not _is_range(placed):
+        session.flag(exchange.transaction, "range_invalid")
     _plain(exchange, 1, data, name if name is not None else exchange.path)
 
 
@@ -70,7 +85,7 @@ def _plain(exchange: Exchange, direction: int, data: bytes, name: bytes | None) 
     append_file(message.file, data)
 
 
-def _multipart(exchange: Exchange) -> None:
+def _multipart(session: Session, exchange: Exchange) -> None:
     """Parts that are whole by now become files; the one that is still open grows."""
     message = exchange.request
     body, boundary = message.body, exchange.boundary
@@ -90,6 +105,8 @@ def _multipart(exchange: Exchange) -> None:
         if header_end < 0:
             message.parsed = start
             return
+        if not _FIELDS.fullmatch(body, start, header_end):
+            session.flag(exchange.transaction, "multipart_invalid_header")
         found = _DISPOSITION.search(body, start, header_end)
         name = _filename(found[1]) if found else None
         message.parsed = header_end + 4

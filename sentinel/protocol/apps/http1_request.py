@@ -15,7 +15,6 @@ from sentinel.protocol.apps.http1_message import (
     MAX_LINE,
     METHODS,
     SPACES,
-    ChunkLength,
     Exchange,
     Progress,
     Version,
@@ -36,6 +35,7 @@ _LINE = re.compile(rb"([ \t\n\r\v\f]*)([^ \t\n\r\v\f]*)([ \t\n\r\v\f]*)")
 _ODD_SPACE = re.compile(rb"[\t\n\r\v\f]")
 # A client that ends an HTTP/0.9 request may add this much white space before it is no longer one.
 _JUNK_AFTER_0_9 = 16
+_AUTHORIZATIONS = (b"basic", b"digest", b"bearer")
 
 
 class RequestSide(Side):
@@ -81,8 +81,6 @@ class RequestSide(Side):
         if not rest.strip(SPACES):
             exchange.old = True
             exchange.request.version = Version.V0_9
-            if method not in METHODS:
-                self.flag("request_line_invalid")
             return
         self._parse_target(exchange, rest)
 
@@ -99,13 +97,9 @@ class RequestSide(Side):
         if not protocol:
             exchange.old = True
             exchange.request.version = Version.V0_9
-            if exchange.method not in METHODS:
-                self.flag("request_line_invalid")
             return
         exchange.transaction.buffers[0]["http.protocol"] = protocol
         exchange.request.version = version_of(protocol)
-        if exchange.method not in METHODS and exchange.request.version == Version.INVALID:
-            self.flag("request_line_invalid")
 
     def read_protocol(self) -> Step:
         exchange = self.current
@@ -166,6 +160,9 @@ class RequestSide(Side):
             return Step.NEXT
         self._decide_coding(message)
         self._resolve_host()
+        authorization = message.headers.get(b"authorization")
+        if authorization is not None and not authorization.lower().startswith(_AUTHORIZATIONS):
+            self.flag("request_auth_unrecognized")
         if message.coding == "invalid":
             http1_buffers.expose_host(self.current)
             return Step.FAIL  # libhtp gives up before rules see the other headers
@@ -202,6 +199,9 @@ class RequestSide(Side):
     def _resolve_host(self) -> None:
         exchange = self.current
         uri = exchange.uri
+        told = uri is not None and (uri.hostname is not None or exchange.method == b"CONNECT")
+        if uri is not None and told and not http1_uri.valid_authority(uri):
+            self.flag("request_uri_host_invalid")
         if uri is not None and uri.hostname is not None:
             exchange.host = uri.hostname.lower().rstrip(b".")
             exchange.port = uri.port_number
@@ -212,6 +212,8 @@ class RequestSide(Side):
             return
         parts = http1_uri.Uri()
         http1_uri.split_authority(header.strip(BLANKS), parts, credentials=False)
+        if not http1_uri.valid_authority(parts):
+            self.flag("request_header_host_invalid")
         name = (parts.hostname or b"").lower()
         if exchange.host is None:
             exchange.host = name or None
@@ -275,8 +277,6 @@ class RequestSide(Side):
         length, extension = chunk_length(line)
         if extension:
             self.flag("request_chunk_extension")
-        if length == ChunkLength.EMPTY:
-            return Step.NEXT
         if length < 0:
             self.flag("invalid_request_chunk_len")
             return Step.FAIL
@@ -306,11 +306,14 @@ class RequestSide(Side):
         if self.pos >= len(self.data):
             return self.complete()
         end = self.data.find(b"\n", self.pos)
-        if end < 0 and not self.closed:
+        if end < 0:
+            if self.closed:  # libhtp forgets what it waited for a line end with
+                self.pos = len(self.data)
+                return self.complete()
             if len(self.data) - self.pos < MAX_LINE:
                 return Step.NEED
             end = len(self.data) - 1
-        line = self.data[self.pos : end + 1 if end >= 0 else len(self.data)]
+        line = self.data[self.pos : end + 1]
         words = line.split(None, 1)
         if words and words[0] not in METHODS:
             self.flag("request_body_unexpected")

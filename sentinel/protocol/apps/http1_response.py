@@ -193,7 +193,6 @@ class ResponseSide(Side):
         end = found.end()
         if found[0] == b"\r\n":
             if self.line_end_was_lfcr and data[end : end + 2] == b"\r\n":
-                self.flag("deformed_eol")
                 start = end
                 end += 2
             self.line_end_was_lfcr = False
@@ -260,14 +259,11 @@ class ResponseSide(Side):
                 self.exchange = None
                 self.connection.switch_protocols(exchange)
                 return Step.WAIT
-            self.flag("switching_proto_with_content_length")
         elif exchange.status == 100 and transfer is None and not _positive(length.value if length else b"0"):
             return self._continue(message)
         if exchange.method == b"HEAD" or (self._bodyless() and transfer is None and length is None):
             message.coding = "none"
             return self._headers_done(self.finalize)
-        if self._bodyless():
-            self.flag("response_body_unexpected")
         return self._decide_coding(message, transfer, length.value if length else None)
 
     def _bodyless(self) -> bool:
@@ -352,7 +348,7 @@ class ResponseSide(Side):
             return self._not_chunked()
         length, extension = chunk_length(self.data[self.pos : end + 1])
         if extension:
-            self.flag("response_chunk_extension")
+            self.flag("request_chunk_extension")  # Suricata 7 has one event for both sides
         if length == ChunkLength.INVALID:
             return self._not_chunked()
         self.pos = end + 1
@@ -402,7 +398,6 @@ class ResponseSide(Side):
         stop = len(self.data) if end < 0 else max(end, self.pos + 1)
         line = self.data[self.pos : stop]
         if reads_as_body(line):
-            self.flag("response_body_unexpected")
             self.pos = stop
             self.connection.body_data(self.current, 1, line)
             return Step.NEXT

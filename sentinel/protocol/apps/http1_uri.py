@@ -6,6 +6,7 @@ input, whatever the escapes say.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from sentinel.protocol.apps.http1_bestfit import BEST_FIT
 _ESCAPE = re.compile(rb"%(?:([0-9a-fA-F]{2})|[uU]([0-9a-fA-F]{4}))")
 _BYTE = re.compile(rb"%([0-9a-fA-F]{2})")
 _SLASHES = re.compile(rb"/{2,}")
+_HOST = re.compile(rb"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_MAX_HOST = 255
 _HEX = re.compile(rb"%[0-9a-fA-F]{2}|%[uU][0-9a-fA-F]{4}")
 _TEXT = re.compile(
     rb"[\xc0-\xdf][\x80-\xbf]|[\xe0-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{3}"
@@ -46,6 +49,24 @@ class Uri:
         return int(text) if 0 < int(text) < 65536 else -1
 
 
+def valid_host(name: bytes) -> bool:
+    """Letters, digits, hyphens and underscores in labels of 1 to 63 bytes, or an IPv6 address in brackets."""
+    if name.startswith(b"["):
+        try:
+            ipaddress.IPv6Address(name[1:-1].decode("ascii", "replace"))
+        except ValueError:
+            return False
+        return name.endswith(b"]")
+    return len(name) <= _MAX_HOST and _HOST.fullmatch(name) is not None
+
+
+def valid_authority(uri: Uri) -> bool:
+    """Whether host and port, as far as they are there, can be what they should be."""
+    if uri.hostname is None or not valid_host(uri.hostname):
+        return False
+    return uri.port is None or uri.port_number > 0
+
+
 def split_authority(authority: bytes, uri: Uri, *, credentials: bool = True) -> None:
     """[user:password@]host[:port]; an IPv6 host stands in brackets."""
     before, at, after = authority.rpartition(b"@")
@@ -55,6 +76,7 @@ def split_authority(authority: bytes, uri: Uri, *, credentials: bool = True) -> 
     if authority.startswith(b"["):
         end = authority.find(b"]")
         if end < 0:
+            uri.hostname = None
             return
         uri.hostname = authority[: end + 1]
         rest = authority[end + 1 :]

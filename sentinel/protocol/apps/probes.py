@@ -195,3 +195,8 @@ def http2_settings(data: bytes) -> bool | None:
         return None
     length = int.from_bytes(data[:3], "big")
     return length <= 16384 and data[3] == 4 and not data[4] & 0xFE and not data[5] & 0x80
+
+
+def no_longer_http2(data: bytes) -> bool | None:
+    """A client on port 80 stays undecided until the preface of HTTP/2 cannot be there any more."""
+    return None if len(data) <= 24 else False

@@ -101,6 +101,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("dns", UDP, _ports(53), probes.dns),
     Probe("dns", TCP, _ports(53), probes.dns_framed),
     Probe("http2", TCP, _ports(80), probes.http2_settings, (_CLIENT,)),
+    Probe("http2", TCP, _ports(80), probes.no_longer_http2, (_SERVER,)),
     Probe("smb", TCP, _ports(139, 445), probes.smb_session),
     Probe("mqtt", TCP, _ports(1883), probes.mqtt),
     Probe("pgsql", TCP, _ports(5432), probes.pgsql, (_SERVER,)),
