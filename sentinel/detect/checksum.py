@@ -35,8 +35,8 @@ def verdict(packet: Packet, protocol: str) -> bool | None:
     if packet.version != version or packet.proto != number or not packet.l4:
         return None
     segment = packet.data[packet.l4 : packet.payload_end]
-    if protocol.startswith("udp") and segment[6:8] == b"\0\0":
-        return True  # no checksum was computed
+    if protocol == "udpv4" and segment[6:8] == b"\0\0":
+        return True  # no checksum was computed; with IPv6 there must be one
     pseudo = b""
     if protocol != "icmpv4":
         pseudo = packet.src + packet.dst + len(segment).to_bytes(4, "big") + bytes((0, 0, 0, number))

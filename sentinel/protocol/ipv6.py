@@ -84,7 +84,7 @@ def ipv6_inside(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
 class _Walk:
     """One walk over the chain of extension headers."""
 
-    __slots__ = ("data", "decoder", "end", "packet", "position", "previous", "seen")
+    __slots__ = ("data", "decoder", "encrypted", "end", "packet", "position", "previous", "seen")
 
     def __init__(self, decoder: Decoder, packet: Packet, position: int, end: int) -> None:
         self.decoder = decoder
@@ -93,6 +93,7 @@ class _Walk:
         self.position = position
         self.end = end
         self.seen: dict[int, int] = {}
+        self.encrypted = False  # what follows cannot be read
         self.previous = position - 34  # where the "next header" byte naming the current header stands
 
     def run(self, following: int) -> None:
@@ -102,7 +103,7 @@ class _Walk:
             packet.payload_start = self.position
             left = self.end - self.position
             if following == NO_NEXT:
-                if left > 0:
+                if left > 0 and not self.encrypted:
                     packet.events.append("ipv6.data_after_none_header")
                 return None
             if left < 2:
@@ -117,7 +118,8 @@ class _Walk:
             if not self._header(following, size):
                 return None
             self.previous = self.position
-            following = NO_NEXT if following == ESP else self.data[self.position]
+            self.encrypted = following == ESP
+            following = NO_NEXT if self.encrypted else self.data[self.position]
             self.position += size
 
     def _size(self, kind: int) -> int:

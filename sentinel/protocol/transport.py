@@ -47,7 +47,10 @@ ICMP_IDENTIFIED = frozenset({0, 8, 13, 14, 15, 16, 17, 18})
 ICMP_COUNTERPART = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
 ICMP6_ERRORS = {1: 7, 2: 0, 3: 1, 4: 2}
 ICMP6_COUNTERPART = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 139: 140}
-MLD = frozenset({130, 131, 132, 143})
+ICMP_TIMES, ICMP_TIMES_BYTES = frozenset({13, 14}), 20  # timestamp and its reply, with three times
+MLD = frozenset({130, 131, 132})
+ICMP6_KNOWN = (128, 159)
+ICMP6_CODELESS = frozenset({*range(128, 138), *range(141, 150), 154, *range(156, 160)})
 
 
 def tcp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
@@ -116,7 +119,7 @@ def _wrong_length(kind: int, size: int) -> bool:
 def udp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     size = end - start
     if size < 8:
-        return invalid(packet, "udp.pkt_too_small")
+        return invalid(packet, "udp.hlen_too_small")
     data = packet.data
     length = (data[start + 4] << 8) | data[start + 5]
     if size < length:
@@ -162,7 +165,9 @@ def icmp(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
         packet.events.append("icmpv4.unknown_type")
     elif code > highest:
         packet.events.append("icmpv4.unknown_code")
-    elif kind in ICMP_EMBEDDED and (end - start > 8 or kind == 4):
+    if kind in ICMP_TIMES and end - start < ICMP_TIMES_BYTES:
+        packet.events.append("icmpv4.ipv4_trunc_pkt")
+    elif highest is not None and code <= highest and kind in ICMP_EMBEDDED and (end - start > 8 or kind == 4):
         _embedded_ipv4(packet, start + 8, end)
     return None
 
@@ -203,35 +208,37 @@ def icmpv6(decoder: Decoder, packet: Packet, start: int, end: int) -> None:
     packet.payload_start = start + 8
     packet.payload_end = end
     packet.flowable = True
-    event = _icmpv6_event(packet, kind, code)
-    if event:
-        packet.events.append(event)
+    events = _icmpv6_events(packet, kind, code)
+    if events:
+        packet.events += events
     elif kind in ICMP6_ERRORS:
         _embedded_ipv6(packet, start + 8, end)
     return None
 
 
-def _icmpv6_event(packet: Packet, kind: int, code: int) -> str:
+def _icmpv6_events(packet: Packet, kind: int, code: int) -> list[str]:
+    found = []
+    if _bad_icmpv6_code(kind, code):
+        found.append("icmpv6.unknown_code")
+    # RFC 2710, section 3: MLD is link-local and sent with a hop limit of 1.
+    if kind in MLD and packet.data[packet.l3 + 7] != 1:
+        found.append("icmpv6.mld_message_with_invalid_hl")
+    if kind not in ICMP6_ERRORS and not ICMP6_KNOWN[0] <= kind <= ICMP6_KNOWN[1]:
+        if kind in {100, 101, 200, 201}:  # RFC 4443, section 2.1: private experimentation
+            found.append("icmpv6.experimentation_type")
+        else:
+            found.append("icmpv6.unknown_type" if kind in {0, 127} else "icmpv6.unassigned_type")
+    return found
+
+
+def _bad_icmpv6_code(kind: int, code: int) -> bool:
     if kind in ICMP6_ERRORS:
-        return "icmpv6.unknown_code" if code > ICMP6_ERRORS[kind] else ""
-    if kind in MLD:
-        # RFC 2710, section 3: MLD is link-local and sent with a hop limit of 1.
-        if packet.data[packet.l3 + 7] != 1:
-            return "icmpv6.mld_message_with_invalid_hl"
-        return "icmpv6.unknown_code" if code and kind != 143 else ""
-    if kind in {128, 129, 133, 134, 135, 136, 137}:
-        return "icmpv6.unknown_code" if code else ""
+        return code > ICMP6_ERRORS[kind]
     if kind in {138, 139, 140}:
-        return "icmpv6.unknown_code" if code > 2 and (kind != 138 or code != 255) else ""
-    if 141 <= kind <= 155 or 160 <= kind <= 161:
-        return ""
-    if kind in {100, 101, 200, 201}:  # RFC 4443, section 2.1: private experimentation
-        return "icmpv6.experimentation_type"
-    return (
-        "icmpv6.unassigned_type"
-        if 4 < kind < 100 or 101 < kind < 128 or kind > 155
-        else "icmpv6.unknown_type"
-    )
+        return code > 2 and (kind != 138 or code != 255)
+    if kind == 155:  # RPL, RFC 6550
+        return 3 < code < 128 or code > 132
+    return kind in ICMP6_CODELESS and code != 0
 
 
 def _embedded_ipv6(packet: Packet, start: int, end: int) -> None:
