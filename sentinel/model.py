@@ -207,6 +207,7 @@ class File:
     size: int = 0
     closed: bool = False
     truncated: bool = False
+    magic: bytes | None = None  # belongs to detect: what the file is, once that was asked and could be told
 
 
 @dataclass(slots=True, eq=False)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sentinel.detect.filemagic import description
 from sentinel.detect.transforms import transform
-from sentinel.detect.values import magic
 from sentinel.detect.view import View
 
 if TYPE_CHECKING:
@@ -98,11 +98,12 @@ class Reader:
         if name == "file.data":
             return self._files(tx, direction)
         if name in {"file.name", "file.magic"}:
-            names = [
-                file.name if name == "file.name" else magic(file)
+            told = (
+                description(file) if name == "file.magic" else file.name
                 for file in tx.files
-                if file.direction == direction and (file.name if name == "file.name" else file.data)
-            ]
+                if file.direction == direction
+            )
+            names = [each for each in told if each]
             return (tuple(names), [View(each) for each in names]) if names else (None, [])
         found = self.value(tx, direction, name)
         if found is None:

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sentinel.detect.arguments import Comparison, compare
+from sentinel.detect.filemagic import description
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,40 +115,15 @@ def _size(file: File, wanted: Comparison) -> bool:
     return compare(file.size, wanted)
 
 
-def magic(file: File) -> bytes:
-    """A short form of what libmagic says, for the types rules ask for."""
-    data = bytes(file.data[:64])
-    name = next((name for start, name in MAGIC if data.startswith(start)), b"data")
-    return name + data[5:8] if name.endswith(b"version ") else name
+def _magic(file: File, negated: bool, wanted: bytes) -> bool:
+    found = description(file)
+    return found is not None and (wanted in found.lower()) is not negated
 
-
-MAGIC: tuple[tuple[bytes, bytes], ...] = (
-    (b"MZ", b"PE32 executable for MS Windows"),
-    (b"\x7fELF", b"ELF executable"),
-    (b"%PDF-", b"PDF document, version "),
-    (b"PK\x03\x04", b"Zip archive data"),
-    (b"\x1f\x8b", b"gzip compressed data"),
-    (b"BZh", b"bzip2 compressed data"),
-    (b"\xfd7zXZ", b"XZ compressed data"),
-    (b"7z\xbc\xaf", b"7-zip archive data"),
-    (b"Rar!", b"RAR archive data"),
-    (b"\x89PNG", b"PNG image data"),
-    (b"\xff\xd8\xff", b"JPEG image data"),
-    (b"GIF8", b"GIF image data"),
-    (b"\xd0\xcf\x11\xe0", b"Composite Document File V2 Document"),
-    (b"#!", b"script text executable"),
-    (b"<!DOCTYPE html", b"HTML document text"),
-    (b"<html", b"HTML document text"),
-    (b"<?xml", b"XML document text"),
-    (b"CWS", b"Macromedia Flash data (compressed)"),
-    (b"FWS", b"Macromedia Flash data"),
-    (b"\xca\xfe\xba\xbe", b"compiled Java class data"),
-)
 
 FILE_CHECKS: dict[str, Callable[..., bool]] = {
     "filename": _filename,
     "fileext": _extension,
-    "filemagic": lambda file, negated, wanted: (wanted in magic(file).lower()) is not negated,
+    "filemagic": _magic,
     "filesize": _size,
     "filestore": lambda _file: True,
     "filemd5": _hashed("md5"),

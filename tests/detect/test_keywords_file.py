@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from sentinel.detect.values import file_satisfied, magic
+from sentinel.detect.values import file_satisfied
 from sentinel.model import File, Transaction
 
 BODY = b"%PDF-1.4 something"
@@ -45,8 +45,3 @@ def test_hash_waits_for_the_whole_file(rule, upload, tmp_path):
 def test_missing_list_refuses_the_rule(rule, tmp_path):
     with pytest.raises(ValueError, match="No such file"):
         rule("filemd5:absent;", str(tmp_path))
-
-
-def test_magic_of_unknown_bytes():
-    assert magic(File(data=bytearray(b"\x01\x02"))) == b"data"
-    assert magic(File(data=bytearray(b"\x7fELF"))).startswith(b"ELF")
