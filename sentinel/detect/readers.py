@@ -98,12 +98,9 @@ class Reader:
         if name == "file.data":
             return self._files(tx, direction)
         if name in {"file.name", "file.magic"}:
-            told = (
-                description(file) if name == "file.magic" else file.name
-                for file in tx.files
-                if file.direction == direction
-            )
-            names = [each for each in told if each]
+            files = (file for file in tx.files if file.direction == direction)
+            told = [description(file) if name == "file.magic" else file.name for file in files]
+            names = [each for each in told if each is not None]  # a file without a name has an empty one
             return (tuple(names), [View(each) for each in names]) if names else (None, [])
         found = self.value(tx, direction, name)
         if found is None:

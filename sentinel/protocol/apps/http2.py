@@ -285,8 +285,9 @@ class Http2:
         if not payload:
             return
         if stream.files[direction] is None:
-            name = stream.get(0, b":path") or b""
-            stream.files[direction] = open_file(stream.transaction, name.partition(b"?")[0], direction)
+            stream.files[direction] = open_file(
+                stream.transaction, b"", direction
+            )  # Suricata gives it no name
             stream.chains[direction] = self._chain(stream, direction)
         chain = stream.chains[direction]
         if chain is not None:

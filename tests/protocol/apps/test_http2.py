@@ -47,7 +47,7 @@ def test_compressed_body_is_a_file(talk, samples):
         + samples.http2_frame(0, 1, 1, packed)
     )
     (file,) = said.transactions[1].files
-    assert (file.name, bytes(file.data), file.closed) == (b"/f", b"the file", True)
+    assert (file.name, bytes(file.data), file.closed) == (b"", b"the file", True)
 
 
 def test_continuation(talk, samples):
