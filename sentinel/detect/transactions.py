@@ -55,6 +55,24 @@ _HELLO = (
     "tls.random_time",
     "tls.random_bytes",
 )
+# The progress from which a part can be looked at, where the parser shows a value before that.
+_READY: dict[str, dict[str, int]] = {
+    "tls": dict.fromkeys(
+        [
+            "tls.certs",
+            "tls.cert_subject",
+            "tls.cert_issuer",
+            "tls.cert_serial",
+            "tls.cert_fingerprint",
+            "tls.cert_chain_len",
+            "tls_cert_notbefore",
+            "tls_cert_notafter",
+            "tls_cert_expired",
+            "tls_cert_valid",
+        ],
+        1,
+    ),
+}
 # Suricata's prefilter waits for the end of these protocols' messages, though a rule without a content need not.
 _PREFILTERED_FROM = {"mqtt": 1}
 _STEPS: dict[str, dict[str, int]] = {"http": _HTTP, "tls": dict.fromkeys(_HELLO, 0)}
@@ -140,6 +158,8 @@ class TransactionInspector:
         scanning = scanning and tx.progress[direction] >= _PREFILTERED_FROM.get(tx.protocol, 0)
         for protocol in (tx.protocol, ANY_APPLICATION):
             for key, matcher in groups.patterns.get(protocol, ((), ()))[direction] if scanning else ():
+                if tx.progress[direction] < _READY.get(tx.protocol, {}).get(key[0], 0):
+                    continue
                 views = self._reader.views(tx, direction, key)
                 if views and state.scanned.get((direction, key)) is not views:
                     state.scanned[direction, key] = views
@@ -208,6 +228,9 @@ class TransactionInspector:
             state.again[direction].add(number)
 
     def _part(self, part: Part, tx: Transaction, direction: int, scope: Scope) -> bool:
+        ready = _READY.get(tx.protocol)
+        if ready is not None and tx.progress[direction] < ready.get(part.buffer, 0):
+            return False
         if part.buffer in BUFFERS:
             views = self._reader.views(tx, direction, (part.buffer, part.transforms))
             return any(holds(part.matches, view, scope) for view in views)

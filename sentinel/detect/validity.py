@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sentinel.detect.draft import Section
 
 _DIGEST = 32  # letters of an MD5 in hexadecimal
+_HEX = "0123456789abcdefABCDEF"
 _FINGERPRINT = 59  # of a SHA-1 with colons
 # Transforms after which some patterns cannot occur.
 _TELLING = {"to_lowercase", "to_uppercase", "strip_whitespace", "compress_whitespace"}
@@ -60,7 +61,15 @@ def _fingerprint(content: Content) -> bytes:
 
 
 def _serial(content: Content) -> bytes:
+    if len(content.pattern) > 2 and b":" not in content.pattern:
+        raise ValueError("a serial number has colons between its bytes")
     return content.pattern if content.nocase else content.pattern.upper()
+
+
+def _hexadecimal(content: Content) -> bytes:
+    if len(content.pattern) != _DIGEST or not all(chr(byte) in _HEX for byte in content.pattern):
+        raise ValueError(f"a hash has {_DIGEST} hexadecimal characters")
+    return content.pattern.lower()
 
 
 _FORMS: dict[str, Callable[[Content], bytes]] = {
@@ -72,4 +81,5 @@ _FORMS: dict[str, Callable[[Content], bytes]] = {
     "ssh.hassh.server": _digest,
     "tls.cert_fingerprint": _fingerprint,
     "tls.cert_serial": _serial,
+    "quic.cyu.hash": _hexadecimal,
 }

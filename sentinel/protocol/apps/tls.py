@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _CHANGE_CIPHER, _HANDSHAKE, _APPLICATION, _HEARTBEAT = 20, 22, 23, 24
 _CLIENT_HELLO, _SERVER_HELLO, _CERTIFICATE = 1, 2, 11
-_SERVER_KEY_EXCHANGE, _CLIENT_KEY_EXCHANGE = 12, 16
+_SERVER_KEY_EXCHANGE, _CERTIFICATE_REQUEST, _CLIENT_KEY_EXCHANGE = 12, 13, 16
+_EARLY_DATA = 42  # extension
 _TYPES = frozenset({20, 21, 22, 23, 24})
 # RFC 8446: 2^14 plus 256 of ciphertext; Suricata complains above 16384 + 1024 + 1024 (5246: 2^14 + 2048).
 _MAX_RECORD = 16384 + 1024 + 1024
@@ -53,6 +54,8 @@ class Tls:
         self.hello: list[Hello | None] = [None, None]
         self.certificates: list[list[x509.Certificate]] = [[], []]
         self.version = 0
+        self.changed = False  # there was a ChangeCipherSpec
+        self.wants_client = False  # the server asked for the client's certificate
         self.transaction = session.begin("tls")
         self.transaction.parser_state = self
         self.transaction.derive = derive
@@ -61,6 +64,8 @@ class Tls:
     def feed(self, direction: int, data: bytes, *, gap: int = 0, eof: bool = False) -> bool:
         if gap:
             return False
+        if not self.rest[direction] and data:
+            self._ssl_state("")  # a fresh record
         data = self.rest[direction] + data if self.rest[direction] else data
         pos = 0
         good = True
@@ -78,8 +83,10 @@ class Tls:
             pos += size
         self.rest[direction] = data[pos:]
         self.session.touch(self.transaction)
+        if self.certificates[0 if self.wants_client else 1]:
+            self._progress(_DONE)
         if eof:
-            self.transaction.done[direction] = True
+            self._progress(_FINISHED)
         return good
 
     def _record(self, direction: int, data: bytes, pos: int) -> int:
@@ -108,24 +115,31 @@ class Tls:
     def _payload(self, direction: int, kind: int, version: int, payload: bytes) -> None:
         if kind in {_HANDSHAKE, _CHANGE_CIPHER}:
             self.session.trigger_raw(direction)
-        if kind == _HANDSHAKE and not self.encrypted[direction]:
+        if kind == _HANDSHAKE and self._in_clear():
             if not self.version:
                 self.version = version
             self._handshake(direction, payload)
         elif kind == _CHANGE_CIPHER:
+            self.changed = True
             self.encrypted[direction] = self.version != _TLS_1_3 or self.encrypted[direction]
-        elif kind == _APPLICATION:
-            if all(self.encrypted):
-                self.session.seal()
+        elif kind == _APPLICATION and not self._early():
             self.encrypted[direction] = True
-            if self.hello[0] is not None and self.hello[1] is not None:
-                self._progress(_DONE)
-            if self.transaction.progress[0] >= _DONE:
-                self._progress(_FINISHED)
+            self.session.seal()
+            self._progress(_DONE)
         elif kind == _HEARTBEAT:
             self._heartbeat(direction, payload)
-        if all(self.encrypted) and self.hello[0] is not None:
-            self._progress(_DONE)
+
+    def _in_clear(self) -> bool:
+        """After any ChangeCipherSpec handshake messages are not read; in TLS 1.3 it may come before the ServerHello."""
+        client = self.hello[0]
+        return not self.changed or (
+            client is not None and _TLS_1_3 in client.versions and self.hello[1] is None
+        )
+
+    def _early(self) -> bool:
+        """Data that a client sends before it has an answer (RFC 8446 section 2.3)."""
+        client = self.hello[0]
+        return client is not None and _EARLY_DATA in client.extensions and self.hello[1] is None
 
     def _heartbeat(self, direction: int, payload: bytes) -> None:
         """CVE-2014-0160: a request that asks for more than it carries."""
@@ -166,6 +180,9 @@ class Tls:
             self._ssl_state("server_keyx")
         elif kind == _CLIENT_KEY_EXCHANGE:
             self._ssl_state("client_keyx")
+        elif kind == _CERTIFICATE_REQUEST and direction == 1:
+            self.wants_client = True
+            self._ssl_state("")
 
     def _client_hello(self, hello: Hello) -> None:
         if hello.truncated:
@@ -235,10 +252,7 @@ class Tls:
         buffers["tls.cert_chain_len"] = len(raws)
         first = x509.parse(raws[0])
         if first is None:
-            self._flag("invalid_certificate")
-            self._flag("invalid_handshake_message")
-            self.encrypted[direction] = True  # what follows cannot be trusted to be framed
-            self.handshake[direction].clear()
+            self._flag("certificate_invalid_der")
             return
         self.certificates[direction] = [first]
         buffers["tls.cert_subject"] = first.subject
@@ -252,7 +266,9 @@ class Tls:
         buffers["tls_cert_valid"] = now <= first.not_after  # Suricata does not ask when it begins
         if first.alternatives:
             buffers["tls.subjectaltname"] = first.alternatives
-        self._progress(_CERT_READY)
+        if direction == 1:
+            # To the client a certificate shows with the end of the handshake only.
+            self.transaction.progress[0] = max(self.transaction.progress[0], _CERT_READY)
 
     # --- SSLv2 --------------------------------------------------------------------------------------------------
     def _sslv2(self, direction: int, data: bytes, pos: int) -> int:

@@ -83,8 +83,10 @@ def test_progress_to_the_end(talk, samples):
     for direction, data in messages:
         steps.append(list(said.say(direction, data).transactions[0].progress))
     assert steps[0] == [0, 0]
-    assert steps[3] == [2, 2]
-    assert steps[4] == [3, 3]
+    assert steps[3] == [0, 0]  # no certificate: application data says that it is over
+    assert steps[4] == [2, 2]
+    said.say(0, b"", eof=True)
+    assert said.transactions[0].progress == [3, 3]
     assert said.transactions[0].done == [True, True]
 
 
@@ -93,7 +95,7 @@ def test_progress_to_the_end(talk, samples):
     [
         (0, b"\x16\x03\x01\xff\xff" + bytes(20), "invalid_record_length"),
         (0, b"\x99\x03\x01\0\5hello", "invalid_record_type"),
-        (1, b"\x16\x03\x03\0\x0b\x0b\0\0\7\0\0\4\0\0\1x", "invalid_certificate"),
+        (1, b"\x16\x03\x03\0\x0b\x0b\0\0\7\0\0\4\0\0\1x", "certificate_invalid_der"),
         (1, b"\x16\x03\x03\0\x07\x0b\0\0\3\0\0\xff", "certificate_invalid_length"),
         (0, b"\x18\x03\x03\0\3\1\xff\xff", "overflow_heartbeat_message"),
     ],
