@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sentinel.detect.arguments import comparison, integer, negatable, nothing, required, unquoted, words
 from sentinel.detect.keywords_content import pattern_bytes
 from sentinel.detect.protocols import PROTOCOLS, TCP
-from sentinel.detect.rule import Check, Content
+from sentinel.detect.rule import Check, Content, Pcre
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,13 +122,24 @@ def _add(  # noqa: PLR0917 - a row of the table below
 
 
 def _compared(
-    name: str, protocols: str, reach: tuple[bool, bool], names: dict[str, int] | None = None
+    name: str,
+    protocols: str,
+    reach: tuple[bool, bool],
+    names: dict[str, int] | None = None,
+    *,
+    inclusive: bool = False,
 ) -> Callable[[Draft, str | None], None]:
+    """A comparison; a range leaves out its ends, but for a few keywords."""
     lower = {key.lower(): value for key, value in (names or {}).items()}
 
     def parse(draft: Draft, value: str | None) -> None:
         text = unquoted(value).replace(" ", "")
-        _add(draft, name, "compare", (comparison(text, lower),), protocols, reach)
+        wanted = comparison(text, lower)
+        if inclusive and wanted[0] == "range":
+            if wanted[1] == 0:
+                raise ValueError("a range begins above 0")
+            wanted = ("range", wanted[1] - 1, wanted[2] + 1)
+        _add(draft, name, "compare", (wanted,), protocols, reach)
 
     return parse
 
@@ -250,6 +261,31 @@ def _substring(buffer: str) -> Callable[[Draft, str | None], None]:
     return parse
 
 
+def _exactly(draft: Draft, buffer: str, text: str) -> None:
+    """Older keywords that compare a whole value."""
+    value = text.encode("latin-1")
+    section = draft.section(buffer)
+    section.matches.append(Content(value, depth=len(value), startswith=True, placed=True, endswith=True))
+    draft.last = section
+
+
+def _ssh_protocol(draft: Draft, value: str | None) -> None:
+    text = unquoted(value).strip()
+    if text == "2_compat":  # 1.99 is what a server says that speaks version 2 and older ones
+        draft.section("ssh.proto").matches.append(Pcre(rb"^(?:2|1\.99)", "", negated=False, relative=False))
+    elif re.fullmatch(r"[0-9]+[-.0-9]*", text):
+        _exactly(draft, "ssh.proto", text)
+    else:
+        raise ValueError("is a number with dots, or 2_compat")
+
+
+def _ssh_software(draft: Draft, value: str | None) -> None:
+    text = unquoted(value).strip()
+    if not re.fullmatch(r"[0-9a-zA-Z:.\-_+\s]+", text):
+        raise ValueError("is not the name of a software")
+    _exactly(draft, "ssh.software", text)
+
+
 def _settings(draft: Draft, value: str | None) -> None:
     found = re.fullmatch(r"\s*(\w+)\s*(.*)", unquoted(value))
     if not found or (found[1] not in _HTTP2_SETTINGS and not found[1].isdigit()):
@@ -364,8 +400,8 @@ APPLICATION: dict[str, Callable[[Draft, str | None], None]] = {
     "tls_cert_valid": _told("tls_cert_valid"),
     "tls_cert_notbefore": _dated("tls_cert_notbefore"),
     "tls_cert_notafter": _dated("tls_cert_notafter"),
-    "ssh.protoversion": _substring("ssh.proto"),
-    "ssh.softwareversion": _substring("ssh.software"),
+    "ssh.protoversion": _ssh_protocol,
+    "ssh.softwareversion": _ssh_software,
     "dns.opcode": _equal("dns.opcode", "dns", _BOTH),
     "http2.frametype": _exact("http2.frametype", "http2", _BOTH, _HTTP2_FRAMES),
     "http2.errorcode": _exact("http2.errorcode", "http2", _BOTH, _HTTP2_ERRORS, _FOUR_BYTES),
@@ -388,9 +424,9 @@ APPLICATION: dict[str, Callable[[Draft, str | None], None]] = {
     "rfb.secresult": _worded("rfb.secresult", "rfb", _CLIENT, "ok fail toomany unknown"),
     "snmp.version": _compared("snmp.version", "snmp", _BOTH),
     "snmp.pdu_type": _exact("snmp.pdu_type", "snmp", _BOTH, None, _FOUR_BYTES),
-    "nfs.version": _compared("nfs.version", "nfs", _SERVER),
-    "nfs_version": _compared("nfs.version", "nfs", _SERVER),
-    "nfs_procedure": _compared("nfs_procedure", "nfs", _SERVER),
+    "nfs.version": _compared("nfs.version", "nfs", _SERVER, inclusive=True),
+    "nfs_version": _compared("nfs.version", "nfs", _SERVER, inclusive=True),
+    "nfs_procedure": _compared("nfs_procedure", "nfs", _SERVER, inclusive=True),
     "krb5_msg_type": _exact("krb5_msg_type", "krb5", _BOTH),
     "krb5_err_code": _exact("krb5_err_code", "krb5", _BOTH, None, _FOUR_BYTES),
     "krb5.ticket_encryption": _krb_encryption,

@@ -1,6 +1,8 @@
 import pytest
 
 from sentinel.detect.values import satisfied
+from sentinel.detect.verify import holds
+from sentinel.detect.view import View
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,30 @@ def test_older_tls_keywords_are_contents(rule):
     part = rule('tls.subject:!"CN=x";').parts[1][0]
     assert part.buffer == "tls.cert_subject"
     assert part.matches[0].negated
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        ("ssh.protoversion:2.0;", b"2.0", True),
+        ("ssh.protoversion:2;", b"2.0", False),
+        ("ssh.protoversion:2_compat;", b"1.99", True),
+        ("ssh.protoversion:2_compat;", b"1.5", False),
+        ("ssh.softwareversion:OpenSSH;", b"OpenSSH", True),
+        ("ssh.softwareversion:OpenSSH;", b"OpenSSH_9.2p1", False),
+    ],
+)
+def test_older_ssh_keywords_compare_the_whole_value(rule, text, value, expected):
+    (part,) = next(parts for parts in rule(text).parts if parts)
+    assert holds(part.matches, View(value)) is expected
+
+
+def test_ranges_of_nfs_take_in_their_ends(rule):
+    (part,) = next(parts for parts in rule("nfs_procedure:3<>8;").parts if parts)
+    check = part.matches[0]
+    assert [satisfied([n], check.args[0], check.args[1:]) for n in (2, 3, 8, 9)] == [False, True, True, False]
+
+
+def test_events_of_datagrams_need_a_rule_without_tcp(rule):
+    with pytest.raises(ValueError, match="no events over TCP"):
+        rule("app-layer-event:ike.malformed_data;")

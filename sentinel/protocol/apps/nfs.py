@@ -19,6 +19,10 @@ _CALL = struct.Struct(">6I")
 _NFS, _COMPOUND = 100003, 1
 _HELD = 4096  # enough for credentials (400 bytes each at most) and the first operation
 _LENGTH = 0x7FFFFFFF
+_READ, _WRITE, _COMMIT = 6, 7, 21  # of version 3
+_FILES = frozenset({_READ, _WRITE, _COMMIT})
+_MAX_HANDLE = 64
+_FILE_SYNC = b"\0\0\0\2"
 
 
 def _skip_opaque(data: bytes, pos: int) -> int:
@@ -43,6 +47,7 @@ class Nfs:
         self.rest = [b"", b""]
         self.skip = [0, 0]
         self.open: dict[int, Transaction] = {}
+        self.files: dict[tuple[bool, bytes], Transaction] = {}  # by: is it read, and its handle
 
     def feed(self, direction: int, data: bytes, *, gap: int = 0, eof: bool = False) -> bool:
         if not self.framed:
@@ -92,6 +97,13 @@ class Nfs:
             body = _skip_opaque(data, _skip_opaque(data, _CALL.size))
             first = _first_operation(data, body)
             procedure = procedure if first is None else first
+        if procedure in _FILES and version in {2, 3}:
+            if version == 3:
+                self._file(xid, procedure, data[_skip_opaque(data, _skip_opaque(data, _CALL.size)) :])
+            return
+        self._begin(xid, version, procedure)
+
+    def _begin(self, xid: int, version: int, procedure: int) -> Transaction:
         if len(self.open) >= MAX_CALLS:
             self.session.finish(self.open.pop(next(iter(self.open))))
         transaction = self.session.begin("nfs")
@@ -101,8 +113,32 @@ class Nfs:
         transaction.done[0] = True
         for buffers in transaction.buffers:
             buffers["nfs.version"] = version
-            buffers["nfs_procedure"] = procedure
+            buffers["nfs_procedure"] = [procedure]
         self.open[xid] = transaction
+        return transaction
+
+    def _file(self, xid: int, procedure: int, body: bytes) -> None:
+        """Reads of one file are one transaction, and so are its writes with the commit that ends them."""
+        size = int.from_bytes(body[:4], "big")
+        handle, rest = body[4 : 4 + size], body[4 + size + -size % 4 :]
+        if size > _MAX_HANDLE or len(handle) < size:
+            return
+        key = (procedure == _READ, handle)
+        known = self.files.get(key)
+        if procedure == _COMMIT:
+            if known is not None:
+                for buffers in known.buffers:
+                    buffers["nfs_procedure"].append(procedure)
+                self.session.touch(known)
+                del self.files[key]
+            return
+        if known is None:
+            if len(self.files) >= MAX_CALLS:
+                del self.files[next(iter(self.files))]
+            self.files[key] = self._begin(xid, 3, procedure)
+        # A write that says FILE_SYNC is taken for the whole file.
+        if procedure == _WRITE and rest[12:16] == _FILE_SYNC:
+            self.files.pop(key, None)
 
 
 def derive(transaction: Transaction, direction: int, name: str) -> Any:

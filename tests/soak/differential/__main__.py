@@ -19,7 +19,19 @@ from pathlib import Path
 from differential.engines import Comparison
 from differential.traffic import interleaved
 
-FAMILIES = ("payloads", "http1", "packets", "rates", "tls", "dns", "mail", "mqtt", "services", "http_events")
+FAMILIES = (
+    "payloads",
+    "http1",
+    "packets",
+    "rates",
+    "tls",
+    "dns",
+    "mail",
+    "mqtt",
+    "services",
+    "nfs",
+    "http_events",
+)
 
 
 def made(family, seed, rules, sessions):
