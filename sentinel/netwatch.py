@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinel import metrics, process
 from sentinel.capture.backlog import Backlog
-from sentinel.capture.ring import DROP_REASONS, JOINED_BLOCKS, Ring
+from sentinel.capture.ring import BLOCK_BYTES, DROP_REASONS, JOINED_BLOCKS, Ring
 from sentinel.errors import ProgramError, SentinelError
 from sentinel.pipeline import STOCK_OPTIONS, cache_folder
 
@@ -33,6 +33,9 @@ FANOUT_GROUP = (
     0x5E11  # ours among the host's packet sockets, plus the interface's number: a group has one interface
 )
 POLL_MILLISECONDS = 200  # how soon a stop is noticed on an idle interface
+GATHER_SECONDS = (
+    0.05  # a batch costs much the same however few packets are in it: what does not fill one is waited for
+)
 RETIRE_SECONDS = 0.15  # the kernel hands over a half-filled block after this
 EXPORT_SECONDS = 1.0
 SERVE_SECONDS = (
@@ -73,6 +76,8 @@ class NetworkWatch:
         self._blocks = 1
         self._stop = threading.Event()
         self._served = self._due = 0.0
+        self._losses = 0
+        self._short = False  # the last batch was less than was asked for
         self._saved = time.monotonic()
 
     def reload(self, settings: NetworkSettings) -> None:
@@ -101,6 +106,8 @@ class NetworkWatch:
         while not stop.is_set():
             if not self._take():
                 poller.poll(POLL_MILLISECONDS)
+            elif self._short:
+                stop.wait(GATHER_SECONDS)
             self._export_if_due()
         self._drain()
 
@@ -122,9 +129,15 @@ class NetworkWatch:
         if found is None:
             return False
         ring, batch = found
-        started = self._served = time.monotonic()
+        losses = sum(ring.counters.dropped + ring.counters.lost for ring in self._rings)
+        if losses != self._losses and batch.times is not None:
+            self._losses = losses
+            self._parser.lost(int(batch.times[-1]))
+        self._short = len(batch.data) < self._blocks * BLOCK_BYTES // 2
+        self._served = time.monotonic()
+        started = time.thread_time()  # not of the clock: on a busy host small batches would make it worse
         self._judge(self._parser.feed(batch), ring.interface)
-        self._blocks = adapted(self._blocks, time.monotonic() - started)
+        self._blocks = adapted(self._blocks, time.thread_time() - started)
         return True
 
     def _judge(self, packets: Iterator[Packet], interface: str = "") -> None:

@@ -153,7 +153,10 @@ class Ring:
         pieces: list[tuple[bytes, int]] = []
         while len(pieces) < most_blocks and (piece := self._block()) is not None:
             pieces.append(piece)
-        return self._batch(pieces) if pieces else None
+        if not pieces:
+            return None
+        self._read_drops()
+        return self._batch(pieces)
 
     def _block(self) -> tuple[bytes, int] | None:
         """A copy of the next block and how many packets are in it; the kernel gets the block back."""
@@ -209,11 +212,8 @@ class Ring:
 
     def read_statistics(self) -> Counters:
         """Ask the kernel (which forgets what it told) and export: packets, drops by reason, time of the last one."""
-        raw = self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12)
-        _, dropped, frozen = struct.unpack("=III", raw)
+        self._read_drops()
         counters = self.counters
-        counters.dropped += dropped
-        counters.frozen += frozen
         exported = self._exported_packets
         if counters.seen > exported:
             metrics.network_packets.inc(counters.seen - exported, interface=self.interface)
@@ -224,15 +224,23 @@ class Ring:
             self._count("interface", lost[0] - self._lost[0])
             self._count("overrun", lost[1] - self._lost[1])
             self._lost = lost
-        self._count("ring_full", dropped)
+        self._count("ring_full", counters.dropped - self._exported_drops)
+        self._exported_drops = counters.dropped
         return counters
+
+    def _read_drops(self) -> None:
+        """With every batch: what follows a loss has to know of it."""
+        raw = self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12)
+        _, dropped, frozen = struct.unpack("=III", raw)
+        self.counters.dropped += dropped
+        self.counters.frozen += frozen
 
     def _count(self, reason: str, packets: int) -> None:
         if packets > 0:
             metrics.network_dropped.inc(packets, interface=self.interface, reason=reason)
             self.counters.lost += packets if reason != "ring_full" else 0
 
-    _exported_packets = 0
+    _exported_packets = _exported_drops = 0
 
     def close(self) -> None:
         self.memory.close()

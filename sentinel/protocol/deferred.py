@@ -20,6 +20,7 @@ from sentinel.protocol.reorder import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
     from sentinel.protocol.reorder import Segment
 
@@ -124,7 +125,8 @@ class Deferred:
     shown: int = 0  # number of the flow that its first frame was looked at with
     closed: bool = False
     trusted: bool = False
-    apps: set[str] = field(default_factory=set)  # what it may be speaking
+    astray: list[bool] = field(default_factory=lambda: [False, False])  # since bytes were lost (see lossy)
+    apps: AbstractSet[str] = frozenset()  # what it may be speaking
     notes: set[Any] = field(default_factory=set)  # belongs to the screen
 
     @property

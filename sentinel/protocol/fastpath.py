@@ -12,7 +12,8 @@ their order, so what is inspected is inspected exactly as without this path.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from sentinel.protocol.attempts import Attempts
 from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
 from sentinel.protocol.fragments import Fragments, first_piece
 from sentinel.protocol.grouping import ACK, RST, Group, Run, groups
+from sentinel.protocol.lossy import picked_up
 from sentinel.protocol.network import NetworkParser
 from sentinel.protocol.oldest import Oldest
 from sentinel.protocol.reorder import FIN, MASK, SYN, join
@@ -31,7 +33,7 @@ from sentinel.protocol.sent import Sent
 from sentinel.protocol.stream import UNLIMITED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from sentinel.model import Flow
     from sentinel.protocol.flow import FlowTable
     from sentinel.protocol.headers import Headers
+    from sentinel.protocol.screening import Ends, Screen
     from sentinel.protocol.settings import ProtocolSettings
 
 SECOND = 1_000_000_000
@@ -48,53 +51,8 @@ SWEEP_SECONDS = 10
 # Of flows torn by lost packets, in one batch. A loss tears them all at once, and going through all that was kept of them would
 # take seconds, in which more is lost; beyond this they are taken up in the middle, as after any loss.
 REPLAYED_BYTES = 2 << 20
+LOSS_SECONDS = 10  # a hole may be older than the figure that tells of it, and is met when its flow goes on
 HOLE_SECONDS = 2  # a segment that was only late or lost on the way was sent again by then
-
-
-# Protocol, source port, destination port, source and destination address (IPv4 as a number; 0 and 0 for IPv6).
-Ends = tuple[int, int, int, int, int]
-
-
-class Screen(Protocol):
-    """What detection offers to this path."""
-
-    @property
-    def usable(self) -> bool:
-        """False: rules are loaded that need every packet."""
-
-    @property
-    def decoder_events(self) -> bool:
-        """Do rules ask for events of decoding? Then pieces of datagrams are never put aside."""
-
-    def rows(self, headers: Headers) -> NDArray[np.bool_]:
-        """Rows whose header alone may match a rule."""
-
-    def lone(self, headers: Headers) -> NDArray[np.bool_]:
-        """Rows that may match rules which need nothing else of a flow, if they are its first."""
-
-    @property
-    def large(self) -> int:
-        """From how many bytes of a direction on rules ask for the sizes of TCP sessions."""
-
-    def sized(self, headers: Headers) -> NDArray[np.bool_]:
-        """Rows that may match such rules, once their session is large."""
-
-    def stream(
-        self,
-        ends: Ends,
-        to_server: bool,
-        data: bytes,
-        *,
-        packets: Sequence[bytes] | None,
-        whole: bool,
-        apps: AbstractSet[str],
-        notes: set[Any],
-    ) -> int:
-        """May a rule match these bytes of a stream or datagram? -1: yes. Else how many of the last ones to show again.
-
-        `packets`: the last ones as they were sent, where that is known. `whole`: they are all that there was so far. `apps`: every application protocol that the flow may turn out to
-        speak. `notes`: what the screen wants to remember about the flow.
-        """
 
 
 class FastParser:
@@ -123,7 +81,7 @@ class FastParser:
         self.held_bytes = 0
         self.passed = 0
         self.trusted = self._exported = 0
-        self._swept = self._sequence = self._lost = self._evicted = 0
+        self._swept = self._sequence = self._lost = self._evicted = self._losing_until = 0
         self._seed = 0x5EED
         self._replayed = 0
         found = self.parser.found
@@ -212,6 +170,10 @@ class FastParser:
                 (frame,) = rows.keep([row]).frames()
                 yield replace(frame, look=True, sizes=flow.sizes, to_server=forward == flow.forward)
 
+    def lost(self, now: int) -> None:
+        """Packets were lost before they came here: flows that miss some are picked up behind the hole for a while."""
+        self._losing_until = now + LOSS_SECONDS * SECOND
+
     def finish(self) -> Iterator[Packet]:
         frames: list[Frame] = []
         self._give_up_waiting(1 << 63, frames)
@@ -261,16 +223,7 @@ class FastParser:
             return False
         flow.last = rows.times[group.rows[-1]]
         for run in group.runs:
-            direction = int(run.forward != flow.forward)
-            data: bytes | None = None
-            if flow.session and flow.proto == TCP:
-                flow.ended[direction] |= bool(run.flags & FIN)
-                if not self._goes_on(flow, direction, run):
-                    data = self._joined(flow, direction, run)
-                    if data is None:
-                        flow.torn = True
-                        return False
-            if self._candidate(flow, direction, run, found, data):
+            if not self._run_passes(flow, run, found):
                 return False
         # A reset ends only what had begun; a new session on the same ports is one only after that.
         flow.closed = flow.closed or (bool(group.flags & RST) and min(flow.expected) >= 0) or all(flow.ended)
@@ -281,6 +234,37 @@ class FastParser:
             self.holes.setdefault(group.key, flow.last)
         self._keep(flow, group, rows)
         return True
+
+    def _run_passes(self, flow: Deferred, run: Run, found: Headers) -> bool:
+        direction = int(run.forward != flow.forward)
+        if not flow.session or flow.proto != TCP:
+            return not self._candidate(flow, direction, run, found, None)
+        flow.ended[direction] |= bool(run.flags & FIN)
+        astray = flow.astray[direction] and flow.scanned[direction] < self._depth
+        if not astray and self._goes_on(flow, direction, run):
+            return not self._candidate(flow, direction, run, found, None)
+        data = None if astray else self._joined(flow, direction, run)
+        if data is not None:
+            return not self._candidate(flow, direction, run, found, data)
+        if astray or flow.last < self._losing_until:
+            self.held_bytes -= flow.release()
+            return picked_up(flow, direction, run, partial(self._look_behind, flow, direction, run, found))
+        flow.torn = True
+        return False
+
+    def _look_behind(  # noqa: PLR0917 - the first four are bound
+        self,
+        flow: Deferred,
+        direction: int,
+        run: Run,
+        found: Headers,
+        data: bytes,
+        apps: AbstractSet[str],
+    ) -> int:
+        ends = _ends(flow.proto, run.row, found)
+        return self.screen.stream(
+            ends, direction == 0, data, packets=None, whole=False, apps=apps, notes=flow.notes
+        )
 
     def _goes_on(self, flow: Deferred, direction: int, run: Run) -> bool:
         """The run begins where the stream stopped and has no gap; or nobody looks at the stream any more."""
@@ -334,9 +318,7 @@ class FastParser:
         self, flow: Deferred, direction: int, run: Run, found: Headers, data: bytes | None
     ) -> bool:
         """`data`: the new bytes, where they are not simply those of the run."""
-        row, to_server = run.row, direction == 0
-        ports = int(found.sport[row]), int(found.dport[row])
-        ends = (flow.proto, *ports, int(found.src4[row]), int(found.dst4[row]))
+        to_server, ends = direction == 0, _ends(flow.proto, run.row, found)
         if flow.proto != TCP:
             return any(self._suspect(flow, ends, to_server, piece) for piece in run.pieces if piece)
         before = flow.scanned[direction]
@@ -349,7 +331,7 @@ class FastParser:
             return False
         joined, whole = flow.piece(direction, data)
         if before < PREFIX:
-            apps = flow.apps | possible(TCP, ports, direction, joined)
+            apps = flow.apps | possible(TCP, ends[1:3], direction, joined)
             if apps != flow.apps and flow.scanned[1 - direction]:
                 return True  # what the other side said was not looked at with that in mind
             flow.apps = apps
@@ -413,7 +395,7 @@ class FastParser:
             flow = self.deferred.get(key)
             if flow is None or not any(flow.waiting):
                 del self.holes[key]
-            elif since < now - HOLE_SECONDS * SECOND:
+            elif since < now - HOLE_SECONDS * SECOND and now >= self._losing_until:
                 del self.holes[key]
                 self._give_up(key, now, frames)
 
@@ -481,6 +463,11 @@ class FastParser:
             self._forget(key)
         for key in [key for key, last in self.slow.items() if last < edge]:
             del self.slow[key]
+
+
+def _ends(proto: int, row: int, found: Headers) -> Ends:
+    ports = int(found.sport[row]), int(found.dport[row])
+    return (proto, *ports, int(found.src4[row]), int(found.dst4[row]))
 
 
 def _by_sequence(frame: Frame) -> int:
