@@ -30,7 +30,7 @@ from sentinel.model import Batch
 from sentinel.netwatch import adapted
 
 STALL_SECONDS = 1.0
-RSS_MEGABYTES = 512  # the shipped unit allows 1 GiB
+RSS_MEGABYTES = 256  # the shipped unit allows 1 GiB
 RING_HEADER_BYTES = 82  # of each packet in a block
 CLIENT, SERVER = b"\x0a\0\0\1", b"\xc0\xa8\0\2"
 ETHERNET = b"\x02" * 6 + b"\x04" * 6 + b"\x08\0"
