@@ -7,7 +7,7 @@ that repeat from message to message (method, agent, header names ...), which rul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.rule import Content
 from sentinel.detect.verify import holds
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from sentinel.detect.rule import Match, Part, Rule
 
-CACHED = 20_000  # verdicts; then the cache starts anew
+CACHED = 20_000  # verdicts, or lines; then the cache starts anew
+LINE_LIMIT = 200  # bytes of a header line that is remembered
 _HEADERS = {
     b"user-agent": "http.user_agent",
     b"host": "http.host",
@@ -53,38 +54,64 @@ _JUDGED = (
 )
 
 
-def fields(message: bytes, *, request: bool) -> dict[str, bytes] | None:
-    head, _, body = message.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    first = lines[0].split(b" ", 2)
-    found: dict[str, bytes] = {}
-    if request:
-        found["http.method"], found["http.uri"], found["http.protocol"] = first
-        found["http.uri.raw"] = first[1]
-        if body:
-            found["http.request_body"] = body
-    else:
-        found["http.protocol"], found["http.stat_code"] = first[0], first[1]
-        if body:
-            found["http.response_body"] = body
-    names, normal = [], []
-    for line in lines[1:]:
-        name, _, value = line.partition(b":")
+class _Line(NamedTuple):
+    """One header line as rules see it."""
+
+    name: bytes
+    buffer: str | None
+    value: bytes
+    normal: bytes
+
+
+class Reader:
+    """Reads messages; header lines come again and again, so each is taken apart once."""
+
+    def __init__(self) -> None:
+        self._lines: dict[bytes, _Line] = {}
+
+    def fields(self, message: bytes, *, request: bool) -> dict[str, bytes] | None:
+        head, _, body = message.partition(b"\r\n\r\n")
+        opening, _, rest = head.partition(b"\r\n")
+        first = opening.split(b" ", 2)
+        found: dict[str, bytes] = {}
+        if request:
+            found["http.method"], found["http.uri"], found["http.protocol"] = first
+            found["http.uri.raw"] = first[1]
+            if body:
+                found["http.request_body"] = body
+        else:
+            found["http.protocol"], found["http.stat_code"] = first[0], first[1]
+            if body:
+                found["http.response_body"] = body
+        known, names, normal = self._lines, [], []
+        for text in rest.split(b"\r\n") if rest else ():
+            line = known.get(text) or self._read(text)
+            names.append(line.name)
+            normal.append(line.normal)
+            buffer = line.buffer
+            if buffer is not None:
+                if buffer in found:
+                    return None
+                found[buffer] = line.value
+        found["http.header.raw"] = rest + b"\r\n\r\n"
+        # With the cookie, which Suricata leaves out: contents that must be there may stand in more than the buffer.
+        found["http.header"] = b"\r\n".join(normal) + b"\r\n"
+        found["http.header_names"] = b"\r\n" + b"\r\n".join(names) + b"\r\n\r\n"
+        return found
+
+    def _read(self, text: bytes) -> _Line:
+        name, _, value = text.partition(b":")
         value = value.strip(b" \t")
-        names.append(name)
-        normal.append(name + b": " + value)
         buffer = _HEADERS.get(name) or _HEADERS.get(name.lower())
-        if buffer is not None:
-            if buffer in found:
-                return None
-            found[buffer] = value
-    if "http.host" in found:
-        found["http.host"] = found["http.host"].lower().rsplit(b":", 1)[0]
-    found["http.header.raw"] = head[len(lines[0]) + 2 :] + b"\r\n\r\n"
-    # With the cookie, which Suricata leaves out: contents that must be there may stand in more than the buffer.
-    found["http.header"] = b"\r\n".join(normal) + b"\r\n"
-    found["http.header_names"] = b"\r\n" + b"\r\n".join(names) + b"\r\n\r\n"
-    return found
+        normal = name + b": " + value
+        if buffer == "http.host":
+            value = value.lower().rsplit(b":", 1)[0]
+        line = _Line(name, buffer, value, normal)
+        if len(text) <= LINE_LIMIT:
+            if len(self._lines) >= CACHED:
+                self._lines.clear()
+            self._lines[text] = line
+        return line
 
 
 class Doubts:

@@ -12,13 +12,14 @@ import re
 from sentinel.detect.coded import UNFINISHED, codings, end_of_chunks
 
 # Not HEAD: what its answer says of a length is not followed by one.
-REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE|OPTIONS|PATCH) [^\s]+ HTTP/1\.[01]\r\n")
+REQUEST = re.compile(rb"(?:GET|POST|PUT|DELETE|OPTIONS|PATCH) ([^\s]+) HTTP/1\.[01]\r\n")
 RESPONSE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[^\r\n]*\r\n")
 _LENGTH = re.compile(rb"\r\n(?:[cC]ontent-[lL]ength):[ \t]*(\d{1,12})[ \t]*(?=\r\n)")
 _ODD_TARGET = re.compile(rb"//|\\|/\.\.?(?:/|\?|$)|%(?:25|00|[uU])")
 _BEGUN = re.compile(rb"[A-Z/0-9.]{1,9}(?: [^\r\n]*\r?)?")  # a first line that goes on
 HEAD_LIMIT = 16_384  # bytes of headers; servers refuse more
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_CODED = re.compile(rb"\r\n(?:transfer|content)-encoding")
 _BODILESS = (b"1", b"204", b"304")
 
 
@@ -27,35 +28,34 @@ def spans(data: bytes, *, request: bool) -> tuple[list[tuple[int, int]], int] | 
     opening = REQUEST if request else RESPONSE
     found: list[tuple[int, int]] = []
     lower = data.lower()
-    clean = request and not _is_odd(lower.removesuffix(b"\r"))  # all heads at once, if no body spoils it
     measured = b"\r\ncontent-length" in lower
+    coded = not request and _CODED.search(lower) is not None
+    heads: list[bytes] = []
     at, size = 0, len(data)
     while at < size:
         first = opening.match(data, at)
         head = data.find(b"\r\n\r\n", at)
         if head < 0:
-            begun = first is not None or _BEGUN.fullmatch(data, at) is not None
-            odd = size - at >= HEAD_LIMIT or not (clean or not _is_odd(lower[at:].removesuffix(b"\r")))
-            return (found, at) if begun and not odd else None
-        if first is None or not (clean or not _is_odd(lower[at : head + 2], coded=not request)):
-            return None
-        if request:
-            target = data[at : first.end()].split(b" ", 2)[1]
-            if _ODD_TARGET.search(target):
+            if size - at >= HEAD_LIMIT or not (first is not None or _BEGUN.fullmatch(data, at)):
                 return None
+            heads.append(lower[at:].removesuffix(b"\r"))
+            break
+        if first is None or (request and _ODD_TARGET.search(data, first.start(1), first.end(1))):
+            return None
+        heads.append(lower[at : head + 2])
         lengths = _LENGTH.findall(data, at, head + 2) if measured else []
         if measured and not len(lengths) == lower.count(b"\r\ncontent-length", at, head + 2) <= 1:
             return None
         end: int | None = head + 4 + (int(lengths[0]) if lengths else 0)
-        if not request:
-            end = _answer_end(data, lower[at : head + 2], head + 4, lengths, first[1])
+        if not request and (coded or bool(lengths) is first[1].startswith(_BODILESS)):
+            end = _answer_end(data, heads[-1], head + 4, lengths, first[1])
         if end is None:
             return None
         if end > size or end == UNFINISHED:
-            return found, at
+            break
         found.append((at, end))
         at = end
-    return found, at
+    return None if _is_odd(b"".join(heads), coded=coded) else (found, at)
 
 
 def _answer_end(data: bytes, head: bytes, body: int, lengths: list[bytes], status: bytes) -> int | None:

@@ -17,7 +17,7 @@ from sentinel.detect.addresses import within
 from sentinel.detect.alternatives import weight
 from sentinel.detect.anchors import PIECE_LIMIT, choices, unreadable
 from sentinel.detect.coded import plain
-from sentinel.detect.fields import CACHED, Doubts, fields
+from sentinel.detect.fields import CACHED, Doubts, Reader
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
 from sentinel.detect.groups import RARE
 from sentinel.detect.matcher import literal
@@ -200,6 +200,7 @@ class _Scan:
         self.standing = Standing((), direction)  # asked of every HTTP message
         self._rules = list(grouped.values())
         self._doubts = Doubts()
+        self._reader = Reader()
         self._suspects: dict[tuple[int, ...], int] = {}
         self._headers: dict[Ends, dict[int, bool]] = {}
         self._placed: dict[int, Placed | None] = {}  # by the rule's identity; made when first asked for
@@ -231,11 +232,11 @@ class _Scan:
         identity = self._identity(tuple(wanted))
         values = []
         for low, high in messages:
-            found = fields(data[low:high], request=self._direction == 0)
+            found = self._reader.fields(data[low:high], request=self._direction == 0)
             if found is None:
                 return True
             values.append(found)
-        for found in values if self.standing else ():
+        for found in values if self.standing and self.standing.suspects(values) else ():
             for rule in self.standing.possible(found):
                 if fitting(rule) and self._bits.candidate(rule, notes):
                     return True

@@ -7,6 +7,8 @@ message costs a scan a buffer, and only an expression that was found is evaluate
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.framing import targets
@@ -30,6 +32,7 @@ _BODIES = frozenset({"http.request_body", "http.response_body"})
 WHOLE_BODY = 30_000
 _APPLICATIONS = frozenset({"http", "http2"})  # HTTP/2 is always parsed where it is recognised
 _FLAGS = frozenset("ism")  # that Hyperscan has
+_ENDS = re.compile(rb"\\[AzZG]")
 
 
 class _Entry(NamedTuple):
@@ -81,6 +84,10 @@ class Standing:
     def __bool__(self) -> bool:
         return bool(self._buffers)
 
+    def suspects(self, values: Sequence[Mapping[str, bytes]]) -> bool:
+        """May one of these messages leave a rule possible? A scan a buffer for all of them."""
+        return any(buffer.among(values, name) for name, buffer in self._buffers.items())
+
     def possible(self, found: Mapping[str, bytes]) -> Iterator[Rule]:
         for name, buffer in self._buffers.items():
             for entry in buffer.suspects(_forms(name, found)):
@@ -112,6 +119,22 @@ class _Buffer:
             for _, match in pairs
         ]
         self._prefilter = Prefilter.compile(patterns, cache)
+        # Of many values in a row, one a line: an expression that looks for the very end cannot be asked of them.
+        self._lines: Prefilter | None = None
+        if not any(_ENDS.search(pattern.expression) for pattern in patterns):
+            lines = [replace(pattern, multiline=True) for pattern in patterns]
+            self._lines = Prefilter.compile(lines, cache)
+
+    def among(self, values: Sequence[Mapping[str, bytes]], name: str) -> bool:
+        if self._lines is None or self._lines.refused:
+            return True
+        texts: list[bytes] = []
+        for found in values:
+            forms = _forms(name, found)
+            if forms is None:
+                return True
+            texts += forms
+        return bool(texts and self._lines.scan(b"\n".join(texts) + b"\n")[0])
 
     def suspects(self, forms: Sequence[bytes] | None) -> Iterator[_Entry]:
         numbers: set[int] = set()

@@ -43,6 +43,21 @@ def test_exactly_the_rules_whose_expression_is_there(standing, target):
     assert {rule.sid for rule in asked.possible({"http.uri": target})} == expected
 
 
+@given(st.lists(st.text("/?&=abxpsw\n", max_size=9).map(str.encode), min_size=1, max_size=4))
+def test_asked_of_many_messages_at_once(standing, targets):
+    _, asked = standing
+    values = [{"http.uri": target} for target in targets]
+    assert asked.suspects(values) or not any(any(True for _ in asked.possible(each)) for each in values)
+
+
+def test_messages_without_any_expression_are_told_together(tmp_path):
+    asked = Standing(rules_of(tmp_path, 'http.uri; pcre:"/^\\/a\\d/";', 'http.uri; pcre:"/x$/";'), 0)
+    assert not asked.suspects([{"http.uri": b"/b/a1"}, {"http.uri": b"/xy"}, {"http.user_agent": b"/a1"}])
+    assert asked.suspects([{"http.uri": b"/b"}, {"http.uri": b"/a1"}])
+    at_the_end = Standing(rules_of(tmp_path, 'http.uri; pcre:"/x\\z/";'), 0)
+    assert at_the_end.suspects([{"http.uri": b"/b"}])
+
+
 def test_a_message_without_the_buffer_leaves_nothing(standing):
     assert not list(standing[1].possible({"http.user_agent": b"/?pass=12"}))
 
