@@ -40,10 +40,11 @@ class Frame:
     link_type: int
     tag: int
     look: bool = False  # only its headers are looked at, its flow stays put aside
-    key: int = 0  # of the flow, where it is put aside
     shown: int = 0  # that was done before, with a stand-in for its flow of this number
     sizes: tuple[int, int] | None = None  # how far its session's streams have come
     to_server: bool = True
+    key: int = 0  # of its flow, where that is put aside or may be sealed
+    must: bool = True  # be seen even if its flow is sealed
 
 
 class Rows:
@@ -57,7 +58,7 @@ class Rows:
         self.lengths = batch.original.tolist() if batch.original is not None else None
         self.tags = batch.vlan.tolist() if batch.vlan is not None else None
 
-    def keep(self, rows: list[int]) -> Kept:
+    def keep(self, rows: list[int], keys: list[tuple[int, bool]] | None = None) -> Kept:
         data, offsets, times = self.batch.data, self.offsets, self.times
         return Kept(
             rows=rows,
@@ -68,6 +69,7 @@ class Rows:
             lengths=[self.lengths[row] for row in rows] if self.lengths else None,
             tags=[self.tags[row] for row in rows] if self.tags else None,
             link_type=self.batch.link_type,
+            keys=keys,
         )
 
 
@@ -83,6 +85,7 @@ class Kept:
     lengths: list[int] | None
     tags: list[int] | None
     link_type: int
+    keys: list[tuple[int, bool]] | None = None  # and whether the row must be seen
 
     def batch(self) -> Batch:
         offsets = np.zeros(len(self.data) + 1, np.int64)
@@ -99,8 +102,11 @@ class Kept:
             length = self.lengths[at] if self.lengths else len(data)
             tag = self.tags[at] if self.tags else 0
             row = self.rows[at]
+            key, must = self.keys[at] if self.keys else (0, True)
             yield Frame(
-                self.sequence + row, self.first + row, self.times[at], data, length, self.link_type, tag
+                *(self.sequence + row, self.first + row, self.times[at], data, length, self.link_type, tag),
+                key=key,
+                must=must,
             )
 
 

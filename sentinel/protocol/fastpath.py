@@ -19,7 +19,7 @@ import numpy as np
 
 from sentinel import metrics
 from sentinel.model import Batch, Packet
-from sentinel.protocol import headers, likeness
+from sentinel.protocol import headers, large, likeness
 from sentinel.protocol.apps.recognise import PREFIX, possible
 from sentinel.protocol.attempts import Attempts
 from sentinel.protocol.deferred import OVERLAP_LIMIT, TCP, Deferred, Frame, Rows
@@ -29,6 +29,7 @@ from sentinel.protocol.lossy import picked_up
 from sentinel.protocol.network import NetworkParser
 from sentinel.protocol.oldest import Oldest
 from sentinel.protocol.reorder import FIN, MASK, SYN, join
+from sentinel.protocol.sealed import Sealed, needed
 from sentinel.protocol.sent import Sent
 from sentinel.protocol.stream import UNLIMITED
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sentinel.model import Flow
     from sentinel.protocol.flow import FlowTable
     from sentinel.protocol.headers import Headers
     from sentinel.protocol.screening import Ends, Screen
@@ -78,6 +78,7 @@ class FastParser:
         self._oldest = Oldest(self.deferred)
         self.slow: dict[int, int] = {}  # keys of flows that NetworkParser has -> time of their last packet
         self._slowest = Oldest(self.slow)
+        self.sealed = Sealed(settings.flows, self.parser.flows)
         self.held_bytes = 0
         self.passed = 0
         self.trusted = self._exported = 0
@@ -101,14 +102,17 @@ class FastParser:
         self._sequence += len(batch)
         now = rows.times[-1]
         put_aside = found.fragment if not self.screen.decoder_events else np.zeros(len(batch), np.bool_)
-        needed = np.flatnonzero(~(found.plain | put_aside)).tolist()
-        frames = list(rows.keep(needed).frames())
+        apart = np.flatnonzero(~(found.plain | put_aside)).tolist()
+        frames = list(rows.keep(apart).frames())
         self._claim(frames, now)
         wanted = self.screen.rows(found)
         plain: list[int] = self.fragments.take(found, wanted, rows, frames) if put_aside.any() else []
         sized = self.screen.sized(found)
         for group in groups(batch, found, wanted, self.screen.lone(found)):
-            if group.key in self.slow or group.odd or not self._passes(group, found, rows):
+            if (flow := self.sealed.goes_by(group, now)) is not None:
+                self._give_up(group.key, now, frames)
+                frames += large.of_sealed(flow, group, found, rows, sized, self.screen.large)
+            elif group.key in self.slow or group.odd or not self._passes(group, found, rows):
                 self._give_up(group.key, now, frames)
                 plain += group.rows
                 if group.key in self.orphans:
@@ -117,14 +121,18 @@ class FastParser:
                 frames += (
                     replace(frame, look=True, key=group.key) for frame in rows.keep(group.rows[:1]).frames()
                 )
-            else:
-                frames += self._grown(group, found, rows, sized)
-        frames += rows.keep(plain).frames()
+            elif (held := self.deferred.get(group.key)) is not None:
+                frames += large.of_deferred(held, group, found, rows, sized, self.screen.large)
+        musts = needed(found, wanted)[plain].tolist()
+        frames += rows.keep(plain, list(zip(found.key[plain].tolist(), musts, strict=True))).frames()
         self._give_up_waiting(now, frames)
-        self.passed += len(batch) - len(needed) - len(plain)
+        self.passed += len(batch) - len(apart) - len(plain)
         frames.sort(key=_by_sequence)
         for frame in frames:
-            yield from self._replay(frame, now)
+            if frame in self.sealed:
+                self.passed += 1
+            else:
+                yield from self._replay(frame, now)
         self._sweep(now)
         yield from self.parser.settle(now)
 
@@ -142,6 +150,8 @@ class FastParser:
                 yield found
             elif found.flow is not None:
                 found.flow.id = frame.shown
+        if frame.key:
+            self.sealed.note(frame.key, packet)
         for missed in earlier:  # a datagram made of fragments joined a flow that we had put aside
             yield from self._replay(missed, now)
 
@@ -151,24 +161,11 @@ class FastParser:
         flow = packet.flow = self.parser.flows.imagine(packet, packet.sport, packet.dport)
         flow.packets[0], flow.bytes[0] = 1, packet.wire_length
         if frame.sizes is not None:
-            yield _of_large(packet, flow, frame)
+            yield large.shown(packet, flow, frame)
             return
         yield packet
         if not self.attempts.show(frame.key, flow.id) and frame.key in self.deferred:
             self.deferred[frame.key].shown = flow.id
-
-    def _grown(self, group: Group, found: Headers, rows: Rows, wanted: NDArray[np.bool_]) -> Iterator[Frame]:
-        """The last packet of each direction of a session that has become large."""
-        flow = self.deferred.get(group.key)
-        if flow is None or max(flow.sizes) <= self.screen.large:
-            return
-        last = {
-            forward: row for row, forward in zip(group.rows, found.forward[group.rows].tolist(), strict=True)
-        }
-        for forward, row in last.items():
-            if wanted[row]:
-                (frame,) = rows.keep([row]).frames()
-                yield replace(frame, look=True, sizes=flow.sizes, to_server=forward == flow.forward)
 
     def lost(self, now: int) -> None:
         """Packets were lost before they came here: flows that miss some are picked up behind the hole for a while."""
@@ -463,6 +460,7 @@ class FastParser:
             self._forget(key)
         for key in [key for key, last in self.slow.items() if last < edge]:
             del self.slow[key]
+            self.sealed.forget(key)
 
 
 def _ends(proto: int, row: int, found: Headers) -> Ends:
@@ -472,12 +470,3 @@ def _ends(proto: int, row: int, found: Headers) -> Ends:
 
 def _by_sequence(frame: Frame) -> int:
     return frame.sequence
-
-
-def _of_large(packet: Packet, flow: Flow, frame: Frame) -> Packet:
-    if not frame.to_server:
-        flow.src, flow.sport, flow.dst, flow.dport = flow.dst, flow.dport, flow.src, flow.sport
-        packet.to_server = False
-    packet.established = flow.established = True
-    flow.stream_size[:] = frame.sizes or (0, 0)
-    return packet

@@ -113,6 +113,14 @@ class FlowTable:
         flow.packets.reverse()
         flow.bytes.reverse()
 
+    def end(self, flow: Flow) -> None:
+        """The caller knows that the flow is over. Flows in tunnels have other keys and are not found."""
+        vlan = flow.vlan if self.use_vlan else ()
+        key = _key(flow.src, flow.sport, flow.dst, flow.dport, flow.proto, 0, vlan)
+        if self.flows.get(key) is flow:
+            del self.flows[key]
+            self.ended.append(flow)
+
     def sweep(self, now: int) -> None:
         """Move flows that timed out by event time to `ended`."""
         if now - self._swept < SWEEP_SECONDS * SECOND:
