@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
-    from numpy.typing import NDArray
-
     from sentinel.protocol.flow import FlowTable
     from sentinel.protocol.headers import Headers
     from sentinel.protocol.screening import Ends, Screen
