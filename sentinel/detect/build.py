@@ -162,6 +162,7 @@ def _build(  # noqa: PLR0917 - as `build`
         cache=cache,
         host=host,
         fields=fields_of(options, AlertFields(), held),
+        identity=loaded.digest,
     )
     built = Built(engine, loaded, sets, reputation)
     if memory is None:

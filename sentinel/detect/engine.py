@@ -67,6 +67,7 @@ class Engine:
         cache: Path | None = None,
         host: str = "",
         fields: AlertFields | None = None,
+        identity: str = "",
     ) -> None:
         self.rules = rules
         self.memory = memory
@@ -77,6 +78,7 @@ class Engine:
         self._fields = fields or AlertFields()
         self._groups = Groups(rules, cache)
         self._cache = cache
+        self._identity = identity
         self._screen: Screen | None = None
         self._headers = HeaderVerdicts(rules)
         self._reader = Reader(bodies or BodyLimits())
@@ -88,7 +90,7 @@ class Engine:
     def screen(self) -> Screen:
         """What the columnar path asks before it parses anything; built when first wanted."""
         if self._screen is None:
-            self._screen = Screen(self.rules, self._groups, self._cache)
+            self._screen = Screen(self.rules, self._groups, self._cache, self._identity)
         return self._screen
 
     def measure(self, costs: Costs) -> None:

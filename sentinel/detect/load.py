@@ -6,11 +6,8 @@ pickled named tuples; it is only read from a folder that belongs to this user, a
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
-import os
-import pickle
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sentinel.detect import ordering
 from sentinel.detect.classes import CLASSES, read_classes
+from sentinel.detect.stored import keep, recall
 from sentinel.detect.suricata import Context, parse_rule
 from sentinel.errors import InvalidInputError, Problem
 
@@ -73,13 +71,13 @@ def load(paths: Iterable[str | Path], variables: Mapping[str, str], cache: Path 
             classes |= read_classes(beside.read_text("utf-8", "replace"))
     digest = _digest(files, variables, classes)
     stored = cache / f"{digest}.rules.pickle" if cache is not None else None
-    found = _recall(stored) if stored is not None else None
-    if found is not None:
+    found = recall(stored) if stored is not None else None
+    if isinstance(found, Loaded):
         return found
     loaded = _parse_all(files, variables, classes)
     loaded.digest = digest
     if stored is not None:
-        _keep(stored, loaded)
+        keep(stored, loaded)
     return loaded
 
 
@@ -165,30 +163,3 @@ def _digest(
         digest.update(f"\0{path}\0{len(content)}\0".encode() + content)
     digest.update(repr((sorted(variables.items()), sorted(classes.items()))).encode())
     return digest.hexdigest()
-
-
-def _recall(stored: Path) -> Loaded | None:
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        if stored.stat().st_uid != os.geteuid() or stored.stat().st_mode & 0o022:
-            return None
-        found = pickle.loads(stored.read_bytes())  # noqa: S301 - written by this user, see the check above
-    except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError):
-        return None
-    finally:
-        if collecting:
-            gc.enable()
-    return found if isinstance(found, Loaded) else None
-
-
-def _keep(stored: Path, loaded: Loaded) -> None:
-    partial = stored.with_suffix(f".{os.getpid()}.new")
-    try:
-        stored.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial.write_bytes(pickle.dumps(loaded, protocol=5))
-        partial.chmod(0o600)
-        partial.replace(stored)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()  # a cache that cannot be written costs time, nothing else

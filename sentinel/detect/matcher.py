@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 FEW = 24  # below this, plain searches are faster than preparing Hyperscan
 
 
+_ESCAPED = [b"\\x%02x" % byte for byte in range(256)]
+
+
 def literal(pattern: bytes) -> bytes:
-    return b"".join(b"\\x%02x" % byte for byte in pattern)
+    return b"".join([_ESCAPED[byte] for byte in pattern])
 
 
 class Matcher:

@@ -10,24 +10,23 @@ always parsed.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentinel.detect.addresses import within
-from sentinel.detect.alternatives import weight
-from sentinel.detect.anchors import PIECE_LIMIT, choices, unreadable
+from sentinel.detect.anchoring import ANY, TCP, UDP, planned
+from sentinel.detect.anchors import PIECE_LIMIT
 from sentinel.detect.coded import plain
 from sentinel.detect.fields import CACHED, Doubts, Reader
 from sentinel.detect.framing import REQUEST, RESPONSE, spans, unescaped
-from sentinel.detect.groups import RARE
-from sentinel.detect.matcher import literal
 from sentinel.detect.placed import POSSIBLE, placed
 from sentinel.detect.prefilter import Pattern, Prefilter
 from sentinel.detect.rule import ByteExtract, ByteJump, ByteMath, ByteTest, Content, IsDataAt, Pcre
 from sentinel.detect.screen_bits import Bits
 from sentinel.detect.screen_rows import RowScreen
-from sentinel.detect.standing import Standing, judged, may_match
-from sentinel.detect.templates import REACH, template
+from sentinel.detect.standing import Standing, may_match
+from sentinel.detect.templates import REACH
 from sentinel.detect.verify import holds
 from sentinel.detect.view import View
 
@@ -48,7 +47,6 @@ CANDIDATE = -1
 Ends = tuple[
     int, int, int, int, int
 ]  # protocol, ports and IPv4 addresses of source and destination (0: IPv6)
-TCP, UDP = 6, 17
 KEPT_BYTES = 65_536  # of an unfinished message; a longer one is the parser's
 # Messages with a file's bytes: SMB2 WRITE and answers to READ, of SMB1 all but those that only ask and tell names.
 SMB_DATA = tuple(
@@ -56,11 +54,9 @@ SMB_DATA = tuple(
     for two in (rb"\x09", rb"\x08")
 )
 UPGRADING = {"ftp", "smtp"}  # may turn into TLS midway
-GAIN = 1  # by how much a pattern with gaps must beat a plain one
 OVERLAP = max(PIECE_LIMIT, REACH) - 1
 _JUDGED = {Content, Pcre, IsDataAt, ByteTest, ByteJump, ByteExtract, ByteMath}  # need nothing but the bytes
 _CODED = re.compile(rb"(?i)\r\n(?:transfer|content)-encoding:")
-ANY = "any"  # among the applications that are always parsed: every flow is
 
 
 class _Look(NamedTuple):
@@ -78,9 +74,10 @@ class _Anchored(NamedTuple):
 
 
 class Screen:
-    def __init__(self, rules: Sequence[Rule], groups: Groups, cache: Path | None = None) -> None:
-        self._always: set[str] = set()  # applications that are parsed whatever they carry
-        self._smb_files: set[int] = set()  # directions in which rules ask for what SMB carries
+    def __init__(
+        self, rules: Sequence[Rule], groups: Groups, cache: Path | None = None, identity: str = ""
+    ) -> None:
+        """`identity` stands for the text and the variables of the rules; without it their plan is not kept in the cache."""
         self._bits = Bits(rules)
         self._rows = RowScreen(
             (rules[n] for n in groups.packet if not self._bits.excludes(rules[n])),
@@ -92,45 +89,25 @@ class Screen:
         self.decoder_events = any(not name.startswith(("applayer.", "stream.")) for name in groups.events)
         packet_rules = {*groups.packet, *groups.ip_only, *groups.header_only}
         packet_rules.update(n for numbers in groups.events.values() for n in numbers)
-        looking = [rule for n, rule in enumerate(rules) if n not in packet_rules]
-        self._standing: tuple[list[Rule], list[Rule]] = ([], [])
+        looking = [n for n in range(len(rules)) if n not in packet_rules]
+        numbers = [n for n in looking if not self._bits.excludes(rules[n])]
+        plan = planned(rules, numbers, _place(cache, identity, rules, numbers))
+        self._always, self._smb_files = plan.always, plan.smb_files
         self._scans = {
-            (proto, direction): _Scan(direction, self._anchored(looking, proto, direction), self._bits, cache)
-            for proto in (TCP, UDP)
-            for direction in (0, 1)
+            (proto, direction): _Scan(
+                direction,
+                ((anchor, _Anchored(rules[n], pieces)) for anchor, n, pieces in anchors),
+                self._bits,
+                cache,
+            )
+            for (proto, direction), anchors in plan.anchors.items()
         }
-        for direction, standing in enumerate(self._standing):
-            self._scans[TCP, direction].standing = Standing(standing, direction, cache)
-        if any("ftp-data" in rule.applications for rule in looking):
+        for direction, standing in enumerate(plan.standing):
+            self._scans[TCP, direction].standing = Standing([rules[n] for n in standing], direction, cache)
+        if any("ftp-data" in rules[n].applications for n in looking):
             self._always.add("ftp")  # says which other flows are file transfers
         if "tls" in self._always:
             self._always |= UPGRADING
-
-    def _anchored(
-        self, rules: Iterable[Rule], proto: int, direction: int
-    ) -> Iterable[tuple[bytes, _Anchored]]:
-        for rule in rules:
-            if not rule.directions[direction] or (
-                rule.ip_protocols is not None and proto not in rule.ip_protocols
-            ):
-                continue
-            if (rule.stateful and not rule.parts[direction]) or self._bits.excludes(rule):
-                continue
-            self._always |= unreadable(rule, direction)
-            if "smb" in rule.applications and any(
-                part.buffer == "file.data" for part in rule.parts[direction]
-            ):
-                self._smb_files.add(direction)
-            found = choices(rule, direction)
-            shape = template(rule.payload)
-            if shape is not None and shape.strength > GAIN + weight(found):
-                yield shape.expression, _Anchored(rule, found[0] if len(found) == 1 else ())
-            elif proto == TCP and weight(found) < RARE and judged(rule, direction):
-                self._standing[direction].append(rule)
-            elif found:
-                yield from ((literal(choice[0]), _Anchored(rule, choice)) for choice in found)
-            else:
-                self._always |= rule.applications or {ANY}
 
     def rows(self, headers: object) -> NDArray[np.bool_]:
         return self._rows.rows(headers)
@@ -312,6 +289,13 @@ class _Scan:
         if id(rule) not in self._placed:
             self._placed[id(rule)] = placed(rule.payload) if rule.payload else None
         return self._placed[id(rule)]
+
+
+def _place(cache: Path | None, identity: str, rules: Sequence[Rule], numbers: list[int]) -> Path | None:
+    if cache is None or not identity:
+        return None
+    named = repr((identity, [(rule.gid, rule.sid) for rule in rules], numbers)).encode()
+    return cache / f"{hashlib.blake2b(named, digest_size=16).hexdigest()}.plan.pickle"
 
 
 def _file_in_parts(data: bytes, to_server: bool, notes: Notes) -> bool:

@@ -327,3 +327,29 @@ def test_rules_about_sizes_ask_for_packets_of_large_sessions_only(rule):
 )
 def test_pieces(rule, options, expected):
     assert set(pieces(rule(options), 0)) == expected or set(pieces(rule(options), 1)) == expected
+
+
+def test_the_plan_is_kept_and_belongs_to_its_rules(tmp_path):
+    file, cache = tmp_path / "a.rules", tmp_path / "kept"
+    text = 'alert tcp any any -> any any (content:"needle"; sid:{};)\n'
+    file.write_text(text.format(1))
+
+    def asked(data):
+        screen = build([file], STOCK_VARIABLES, cache=cache).engine.screen
+        ends = (6, 1000, 2000, 1, 2)
+        return screen.stream(ends, True, data, packets=[data], whole=True, apps=set(), notes=set())
+
+    def plans():
+        return {path.name: path.stat().st_mtime_ns for path in cache.glob("*.plan.pickle")}
+
+    assert [asked(b"needle") < 0, asked(b"nothing") < 0] == [True, False]
+    first = plans()
+    assert len(first) == 1
+    assert asked(b"needle") < 0
+    assert plans() == first, "it was read, not made again"
+    file.write_text(text.format(1) + text.format(2).replace("needle", "thread"))
+    assert asked(b"thread") < 0
+    assert len(plans()) == 2
+    for path in cache.glob("*.plan.pickle"):
+        path.write_bytes(b"not a plan")
+    assert asked(b"thread") < 0
