@@ -132,3 +132,12 @@ def test_prune_keeps_what_was_not_inspected(talk):
     said.flow.transactions[0].inspected[:] = [True, True]
     said.layer.prune(said.flow)
     assert [t.index for t in said.flow.transactions] == [1]
+
+
+def test_only_a_settings_frame_makes_port_80_a_candidate_for_http2():
+    settings = b"\0\0\0\4\0\0\0\0\0"
+    assert "http2" in possible(6, (40_000, 80), 1, settings)
+    assert "http2" in possible(6, (40_000, 80), 1, settings[:5])
+    assert "http2" not in possible(6, (40_000, 80), 1, b"HTTP/1.1 200 OK\r\n")
+    assert "http2" not in possible(6, (40_000, 80), 0, b"GET / HTTP/1.1\r\nHost: x\r\n")
+    assert "http2" in possible(6, (40_000, 80), 0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
