@@ -1,6 +1,7 @@
 """What tests of several folders share."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,16 @@ from sentinel.state import State
 settings.register_profile("explore", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+# What whoever runs the tests has set must not reach them, nor the programs they start: a manager's directories, another
+# repository's password, a proxy, a width or a colour.
+FOREIGN = re.compile(
+    r"(AWS|RESTIC|SUDO|MYSQL|REDISCLI|WATCHDOG)_\w+|PG[A-Z]+|(STATE|CACHE|CREDENTIALS)_DIRECTORY|NOTIFY_SOCKET|JOURNAL_STREAM"
+    r"|SENTINEL_DEBUG|\w+_PROXY|COLUMNS|FORCE_COLOR|TZ",
+    re.IGNORECASE,
+)
+for name in filter(FOREIGN.fullmatch, list(os.environ)):
+    del os.environ[name]
 
 
 class Daemon:
