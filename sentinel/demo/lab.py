@@ -27,7 +27,7 @@ SHOP = "192.0.2.1"
 CUSTOMER = "198.51.100.20"
 ATTACKERS = tuple(f"203.0.113.{host}" for host in range(66, 71))
 INSIDE = "SENTINEL_DEMO_INSIDE"  # set in the process that already has a user namespace of its own
-READY_SECONDS = 5.0
+READY_SECONDS = 30.0
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sentinel import process
 
-START_SECONDS = 40.0  # the first start compiles the rules; later ones take them from the cache
+START_SECONDS = 120.0  # the first start compiles the rules; later ones take them from the cache
 COMMAND_SECONDS = 60.0
 
 CONFIG = """\

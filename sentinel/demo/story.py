@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from sentinel.demo.stage import Stage
 
-ALERT_SECONDS = 45.0
-BAN_SECONDS = 45.0
-REPAIR_SECONDS = 30.0
+ALERT_SECONDS = 90.0
+BAN_SECONDS = 90.0
+REPAIR_SECONDS = 60.0
 
 # attack -> (its address, planes that must see it)
 ATTACKS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -69,6 +69,6 @@ def test_every_panel_has_data(stage):
         return [where for where, count in zip(exprs, counts, strict=True) if count == 0]
 
     with contextlib.suppress(SentinelError):
-        wait_for("data in every panel", 15.0, lambda: not empty())
+        wait_for("data in every panel", 60.0, lambda: not empty())
     missing = empty()
     assert not missing, "\n".join(map(str, missing))
