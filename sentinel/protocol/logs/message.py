@@ -75,7 +75,7 @@ LOGIN = rb"(?:auth\w*|log[- ]?in|logon|passw\w+|credential\w*|user(?:name)?s?|ac
 REFUSAL = rb"(?:fail\w*|invalid|illegal|denied|denying|incorrect|mismatch\w*|wrong|unknown|not (?:found|allowed|authenticated|match|exist|known)|reject\w*|refus\w+|doesn'?t (?:match|exist)|does not (?:match|exist)|n't find|bad|unauthori[sz]ed|unsuccessful|non-?existent|not_found|(?:can'?t|could not|cannot) (?:find|map|access|verify|authenticate|retrieve)|rate-limited)"
 FAILED = re.compile(
     rb"(?:\b|_)" + LOGIN + rb"\b[^;]{0,80}?(?:\b|_)" + REFUSAL + rb"(?:\b|_)|(?:\b|_)" + REFUSAL + rb"\b[^;]{0,60}?(?:\b|_)" + LOGIN + rb"\b"
-    rb"|\bbadlogin\b|\bAUTHFAIL\b|\btoo (?:many|much) (?:auth\w*|login|password) (?:errors?|failures?|attempts?)\b",
+    rb"|\bbad rcon\b|\b(?:disconnected|connection)\b[^;]{0,20}\bnot authori[sz]ed\b|\bbadlogin\b|\bAUTHFAIL\b|\btoo (?:many|much) (?:auth\w*|login|password) (?:errors?|failures?|attempts?)\b",
     re.IGNORECASE,
 )  # fmt: skip
 SUCCEEDED = re.compile(rb"\b(?:accepted|success(?:ful(?:ly)?)?|logged in|authenticated)\b", re.IGNORECASE)

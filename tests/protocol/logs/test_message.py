@@ -84,6 +84,20 @@ user_names = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), ma
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        b"Client sensor-1 [192.0.2.7:40011] disconnected: not authorised.",
+        b'Bad Rcon: "rcon 1 "x" y" from "192.0.2.7:1256"',
+        b"repeated login failures from 192.0.2.7 (host.example)",
+        b"Failed login attempt for anna from 192.0.2.7",
+    ],
+)
+def test_refusals_that_no_phrase_names(text):
+    found = interpret(b"x", text)
+    assert (found["source.ip"], found["event.outcome"]) == (b"192.0.2.7", b"failure")
+
+
+@pytest.mark.parametrize(
     ("text", "address"),
     [
         (b"[INFO ] AUTHFAIL: user=anna ip=::ffff:198.51.100.7 time=1772452801", b"198.51.100.7"),
