@@ -244,6 +244,7 @@ class Bench:
     def __init__(self, place: Path, shop) -> None:
         self.place = place
         self.shop = shop
+        self.scratch = SCRATCH
         self.config = place / "sentinel.yml"
         (place / "repo.pw").write_text("correct horse\n")
         self.store = place / "repo"
@@ -258,7 +259,7 @@ class Bench:
         self.data = {
             "state_directory": str(self.place / "state"),
             "backup": {
-                "scratch_directory": str(SCRATCH),
+                "scratch_directory": str(self.scratch),
                 "repositories": {
                     "main": {"store": str(self.store), "password_file": str(self.place / "repo.pw")}
                     | (repository or {})

@@ -7,18 +7,12 @@ import io
 import os
 
 import pytest
-from shop import SCRATCH
 
 from sentinel.backup import access, history
 from sentinel.backup.archive import BackupOptions, Stream, backup
-from sentinel.backup.sandbox import PREFIX
 from sentinel.errors import SentinelError
 
 pytestmark = pytest.mark.service
-
-
-def own_sandboxes() -> set[str]:
-    return {path.name for path in SCRATCH.glob(PREFIX + "*")}
 
 
 def forge(bench, change) -> None:
@@ -46,9 +40,11 @@ DUMPS = {
 def test_a_good_backup_is_proved(bench_of) -> None:
     """On the other databases: tests/playbook, where each restore playbook runs as its drill."""
     bench = bench_of("sqlite")
+    bench.scratch = bench.place / "scratch"
+    bench.scratch.mkdir()
     bench.configure(drill={"queries": [{"query": bench.shop.query, "at_least": 2}]})
     snapshot = bench.run().snapshot
-    live, before = bench.shop.rows(), own_sandboxes()
+    live = bench.shop.rows()
     result = bench.drill()
     assert result.problems == ()
     assert result.result == "ok"
@@ -57,7 +53,7 @@ def test_a_good_backup_is_proved(bench_of) -> None:
     assert result.rpo_seconds > 0
     assert result.bytes > 1000
     assert bench.shop.rows() == live
-    assert own_sandboxes() <= before
+    assert list(bench.scratch.iterdir()) == []
     (run,) = history.drill_runs(bench.state, "shop")
     assert (run.result, run.rto_seconds, run.rpo_seconds) == ("ok", result.rto_seconds, result.rpo_seconds)
     assert [entry.subject for entry in bench.ledger.entries() if entry.action == "backup.drill"] == ["shop"]
