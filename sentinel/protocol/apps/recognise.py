@@ -51,7 +51,8 @@ class Probe:
     test: Callable[[bytes], bool | None]
     directions: tuple[int, ...] = (_SERVER, _CLIENT)
     any_port: bool = False
-    firm: bool = False  # it says no to more bytes only if it did not say yes to fewer
+    # It says yes only to what begins with these bytes, and no to more bytes only if it did not say yes to fewer.
+    firm: bytes | None = None
 
 
 _METHODS = (
@@ -101,8 +102,8 @@ PROBES: tuple[Probe, ...] = (
     Probe("tls", TCP, _ports(443), probes.tls_client, (_SERVER,)),
     Probe("dns", UDP, _ports(53), probes.dns),
     Probe("dns", TCP, _ports(53), probes.dns_framed),
-    Probe("http2", TCP, _ports(80), probes.http2_settings, (_CLIENT,), firm=True),
-    Probe("http2", TCP, _ports(80), probes.no_longer_http2, (_SERVER,), firm=True),
+    Probe("http2", TCP, _ports(80), probes.http2_settings, (_CLIENT,), firm=b"\0"),
+    Probe("http2", TCP, _ports(80), probes.no_longer_http2, (_SERVER,), firm=b"PRI * HTTP/2.0"),
     Probe("smb", TCP, _ports(139, 445), probes.smb_session),
     Probe("mqtt", TCP, _ports(1883), probes.mqtt),
     Probe("pgsql", TCP, _ports(5432), probes.pgsql, (_SERVER,)),
@@ -194,13 +195,13 @@ def recognise(  # noqa: PLR0917 - what there is to go by
 def _bound() -> dict[tuple[int, int], frozenset[str]]:
     found: dict[tuple[int, int], set[str]] = {}
     for probe in PROBES:
-        for port in () if probe.firm else probe.ports:
+        for port in probe.ports if probe.firm is None else ():
             found.setdefault((probe.transport, port), set()).add(probe.protocol)
     return {key: frozenset(names) for key, names in found.items()}
 
 
 _BOUND = _bound()
-_FIRM = [probe for probe in PROBES if probe.firm]
+_FIRM = [(probe, probe.firm) for probe in PROBES if probe.firm is not None]
 PREFIX = max(_REACH.values())  # bytes of a direction after which `possible` says nothing new
 
 
@@ -214,8 +215,9 @@ def possible(transport: int, ports: tuple[int, int], direction: int, data: bytes
     if transport == TCP:
         found.update(
             probe.protocol
-            for probe in _FIRM
-            if direction in probe.directions
+            for probe, begin in _FIRM
+            if data.startswith(begin)
+            and direction in probe.directions
             and not probe.ports.isdisjoint(ports)
             and probe.test(data) is not False
         )

@@ -1,5 +1,7 @@
 """Recognition, the two directions of a flow, and protocol changes."""
 
+from sentinel.protocol.apps.recognise import possible
+
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -139,5 +141,6 @@ def test_only_a_settings_frame_makes_port_80_a_candidate_for_http2():
     assert "http2" in possible(6, (40_000, 80), 1, settings)
     assert "http2" in possible(6, (40_000, 80), 1, settings[:5])
     assert "http2" not in possible(6, (40_000, 80), 1, b"HTTP/1.1 200 OK\r\n")
+    assert "http2" not in possible(6, (40_000, 80), 0, b"GET")
     assert "http2" not in possible(6, (40_000, 80), 0, b"GET / HTTP/1.1\r\nHost: x\r\n")
     assert "http2" in possible(6, (40_000, 80), 0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
