@@ -52,9 +52,9 @@ def test_envelope_and_eve(talk):
     }  # fmt: skip
 
 
-def test_dot_stuffing(talk):
+def test_a_doubled_dot_stays(talk):
     said = mail(talk, PART % (NAMED + b"7bit", b"..one\r\ntwo"))
-    assert files(said) == [(b"a.bin", b".one\r\ntwo")]
+    assert files(said) == [(b"a.bin", b"..one\r\ntwo")]
 
 
 def test_a_mail_in_a_mail(talk):
@@ -63,11 +63,13 @@ def test_a_mail_in_a_mail(talk):
     assert files(said)[0][0] == b"inner.exe"
 
 
-def test_bdat(talk):
-    text = b'Content-Type: text/plain; name="b.txt"\r\n\r\nchunk'
-    said = talk(25).play(DIALOGUE[:7]).client(b"BDAT %d LAST\r\n" % len(text) + text)
+@pytest.mark.parametrize(("more", "event"), [(0, False), (1, True)])
+def test_bdat_is_counted_and_not_read(talk, more, event):
+    text = b'Content-Type: text/plain; name="b.txt"\r\n\r\nchunk\r\n'
+    said = talk(25).play(DIALOGUE[:7]).client(b"BDAT %d LAST\r\n" % (len(text) - more) + text)
     said.server(b"250 OK\r\n").client(b"QUIT\r\n")
-    assert files(said)[0][0] == b"b.txt"
+    assert files(said) == []
+    assert ("bdat_chunk_len_exceeded" in said.flags) is event
 
 
 def test_two_mails_are_two_transactions(talk):
@@ -78,8 +80,8 @@ def test_two_mails_are_two_transactions(talk):
 @pytest.mark.parametrize(
     ("direction", "data", "event"),
     [
-        (0, b"X" * 5000 + b"\r\n", "max_command_line_len_exceeded"),
-        (1, b"2" * 5000 + b"\r\n", "max_reply_line_len_exceeded"),
+        (0, b"X" * 5000 + b"\r\n", "truncated_line"),
+        (1, b"250" * 2000 + b"\r\n", "truncated_line"),
         (1, b"hello\r\n", "invalid_reply"),
     ],
 )
@@ -88,5 +90,5 @@ def test_events(talk, direction, data, event):
 
 
 def test_rejected_commands(talk):
-    said = talk(25).play(DIALOGUE[:8]).server(b"554 no\r\n").client(b"STARTTLS\r\n").server(b"454 no\r\n")
+    said = talk(25).play(DIALOGUE[:8]).server(b"554 no\r\n").client(b"STARTTLS\r\n").server(b"554 no\r\n")
     assert {"data_command_rejected", "tls_rejected"} <= said.flags

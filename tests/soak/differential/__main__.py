@@ -27,6 +27,7 @@ FAMILIES = (
     "tls",
     "dns",
     "mail",
+    "mail_events",
     "mqtt",
     "services",
     "nfs",
