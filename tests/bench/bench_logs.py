@@ -122,7 +122,7 @@ def stages(log: Path, log_format: str, rules: Path) -> None:
     engine.screen(log_format)
     for owner, name, stage in (
         (LogParser, "parse", "parse"), (Columns, "_made", "derive"), (known.Known, "new", "known values"),
-        (known.KnownPairs, "new", "known values"), (Prefilter, "scan", "hyperscan"), (screen.Screen, "narrow", "screen"),
+        (Prefilter, "scan", "hyperscan"), (screen.Screen, "narrow", "screen"),
         (outline.Outline, "possible", "outline"), (engines, "evaluate", "evaluate"),
         (engines.Correlator, "arrive", "correlate"), (engines.Describer, "alert", "alert"), (outputs, "encode", "encode"),
     ):  # fmt: skip

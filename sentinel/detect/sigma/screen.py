@@ -7,7 +7,6 @@ callback, is evaluated over all rows. Invariant: candidates are a superset of ma
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sentinel.detect.prefilter import Pattern, Prefilter
-from sentinel.detect.sigma.known import Known, KnownPairs, side_by_side
+from sentinel.detect.sigma.known import Known
 from sentinel.detect.sigma.logsource import serves
 from sentinel.detect.sigma.outline import FEW_VALUES, Outline, is_plain
 from sentinel.detect.sigma.plain import PLAIN_BYTES, may_be_plain
@@ -141,9 +140,6 @@ class Screen:
     asked: dict[int, Asked] = field(default_factory=dict)  # see View
     single: dict[int, str] = field(default_factory=dict)  # see View
     _known: defaultdict[tuple[str, ...], Known] = field(default_factory=lambda: defaultdict(Known))
-    _known_pairs: defaultdict[tuple[str, ...], KnownPairs] = field(
-        default_factory=lambda: defaultdict(KnownPairs)
-    )
 
     @classmethod
     def build(cls, rules: Iterable[Rule], kind: str, cache: Path | None = None) -> Screen:
@@ -246,28 +242,8 @@ class Screen:
     def _look(self, view: View) -> Iterator[Find]:
         groups = self._by_column(view)
         yield from self._scan(view, groups.pop(LINE, []))
-        for left, right in itertools.permutations(groups, 2):
-            if left in groups and right in groups and side_by_side(view.raw(left), view.raw(right)):
-                yield from self._of_pair(view, (left, groups.pop(left)), (right, groups.pop(right)))
         for deciding, columns in groups.items():
             yield from self._of_column(view, deciding, columns)
-
-    def _of_pair(self, view: View, *sides: tuple[str, list[str]]) -> Iterator[Find]:
-        """The columns that two logged columns side by side decide about."""
-        left, right = (view.raw(deciding) for deciding, _ in sides)
-        if left is None or right is None:
-            return
-        known = self._known_pairs[tuple(deciding for deciding, _ in sides)]
-        new, cuts, rest = known.new(left, right)
-        dirty = np.zeros(len(new.values), np.bool_)
-        for looked, rows_of in ((new.first(), new.all_rows), (rest, rest.__getitem__)):
-            part = View(view.columns.take(looked))
-            for deciding, columns in sides if len(looked) else ():
-                for column, needle, local in self._of_column(part, deciding, columns):
-                    if looked is not rest:
-                        dirty[local] = True
-                    yield column, needle, rows_of(local)
-        known.learn(new, cuts, dirty)
 
     def _of_column(self, view: View, deciding: str, columns: list[str]) -> Iterator[Find]:
         """The columns that one logged column decides about: one row for each of its new values is looked at."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sentinel.detect.sigma import known, tree
 from sentinel.detect.sigma.engine import LogEngine
 from sentinel.detect.sigma.evaluate import evaluate
-from sentinel.detect.sigma.known import Known, KnownPairs, side_by_side
+from sentinel.detect.sigma.known import Known
 from sentinel.detect.sigma.predicate import Number, Regex, Text
 from sentinel.detect.sigma.tree import All, AnyOf, LogSource, Not, Rule
 from sentinel.detect.sigma.values import Values, View
@@ -40,42 +40,6 @@ def test_what_is_remembered_is_bounded(monkeypatch):
         found = table.new(values(b"%d" % number, bytes(known.LONGEST + 1)))
         table.learn(found, np.zeros(2, np.bool_))
         assert len(table.clean) <= 100
-
-
-def pair(*rows, gap=b'" "'):
-    """Two columns of one buffer, side by side."""
-    data, spans = b"", []
-    for left, right in rows:
-        begin = len(data)
-        data += left + gap + right + b"\n"
-        spans.append((begin, begin + len(left), begin + len(left) + len(gap), len(data) - 1))
-    a, b, c, d = (np.array(column, np.int64) for column in zip(*spans, strict=True))
-    return Values.of(Column(data, a, None, b)), Values.of(Column(data, c, None, d))
-
-
-def test_a_pair_is_known_by_its_text_and_by_where_it_is_cut():
-    table = KnownPairs()
-    new, cuts, rest = table.new(*pair((b"a", b"b"), (b"a", b"b"), (b"c", b"d")))
-    assert (new.rows.tolist(), new.first().tolist(), rest.tolist()) == ([0, 1, 2], [0, 2], [])
-    table.learn(new, cuts, np.array([False, True]))
-    new, _, _ = table.new(*pair((b"c", b"d"), (b"a", b"b")))
-    assert new.first().tolist() == [0]
-    known = pair((b'a" "b', b"c"))
-    new, cuts, _ = table.new(*known)
-    table.learn(new, cuts, np.array([False]))
-    assert table.new(*known)[0].values == []
-    new, _, rest = table.new(*pair((b"a", b'b" "c')))  # the same text
-    assert len(new.values) == 1
-    new, _, rest = table.new(*pair((b"a", b'b" "c'), (b'a" "b', b"c")))
-    assert rest.tolist() == [1]
-
-
-def test_columns_of_other_buffers_or_far_apart_are_not_side_by_side():
-    left, right = pair((b"a", b"b"))
-    assert side_by_side(left, right)
-    assert not side_by_side(right, left)
-    assert not side_by_side(values(b"a"), values(b"b"))
-    assert not side_by_side(*pair((b"a", b"b"), gap=b'" 200 "'))
 
 
 def contains(field, text):
