@@ -205,7 +205,7 @@ class Draft:
         app_sections = [s for s in sections if s.buffer in BUFFERS and not BUFFERS[s.buffer].packet]
         payload = tuple(m for s in sections if s.buffer == PAYLOAD for m in s.matches)
         stateful = bool(app_sections or self.app_checks)
-        self._refuse_mixtures(sections, directions, stateful=stateful)
+        self._refuse_mixtures(sections, stateful=stateful)
         protocol = PROTOCOLS[self.header.protocol]
         about_hosts = self._about_hosts(sections, applications)
         mode = self._mode(payload, sections)
@@ -258,9 +258,7 @@ class Draft:
             searched=fastpattern.searched_buffer(sections),
         )
 
-    def _refuse_mixtures(
-        self, sections: list[Section], directions: tuple[bool, bool], *, stateful: bool
-    ) -> None:
+    def _refuse_mixtures(self, sections: list[Section], *, stateful: bool) -> None:
         """Keywords that Suricata does not take together."""
         bound = self._bound(sections)
         if stateful and ("no_stream" in self.flow or bound):
@@ -272,7 +270,7 @@ class Draft:
             raise ValueError("app-layer-protocol goes with rules that name no application")
         if "ip_proto" in named and self.header.protocol not in _ANY_PROTOCOL:
             raise ValueError("ip_proto goes with protocol ip")
-        if directions == (True, True) and any(section.buffer == "http.header.raw" for section in sections):
+        if not self.flow & _DIRECTIONS and any(section.buffer == "http.header.raw" for section in sections):
             raise ValueError("http.header.raw needs flow:to_server or flow:to_client")
 
     def _bound_by_size(self, section: Section) -> None:

@@ -64,7 +64,7 @@ def _nocase(draft: Draft, value: str | None) -> None:
     matches, i = draft.newest
     content = matches[i]
     assert isinstance(content, Content)
-    draft.modify(nocase=True, pattern=content.pattern.lower())
+    draft.modify(nocase=True, pattern=content.pattern.lower(), written=content.pattern)
 
 
 def _position(name: str) -> Callable[[Draft, str | None], None]:

@@ -29,6 +29,7 @@ class Content(NamedTuple):
     startswith: bool = False
     placed: bool = False  # has a depth or an offset, be it 0
     only: bool = False  # fast_pattern:only, which nothing may be relative to
+    written: bytes = b""  # with its capitals, until the rule was checked
 
     @property
     def relative(self) -> bool:

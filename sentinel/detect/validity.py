@@ -29,9 +29,12 @@ def settle(section: Section) -> None:
     for i, match in enumerate(section.matches):
         if not isinstance(match, Content):
             continue
-        for step in section.transforms if not (match.nocase or match.negated) else ():
-            if step.name in _TELLING and transform(match.pattern, (step,)) != match.pattern:
-                raise ValueError(f"{match.pattern!r} cannot occur after {step.name}")
+        for step in section.transforms if not match.negated else ():
+            text = match.written or match.pattern
+            if step.name in _TELLING and transform(text, (step,)) != text:
+                raise ValueError(f"{text!r} cannot occur after {step.name}")
+        if match.written:
+            section.matches[i] = match = match._replace(written=b"")  # noqa: PLW2901 - goes on with it
         if change is not None:
             section.matches[i] = match._replace(pattern=change(match))
 

@@ -68,7 +68,6 @@ class Sealed:
     def _end(self, key: int, flow: Flow) -> None:
         self.forget(key)
         flow.stream_state.state = State.CLOSED
-        flow.transactions.clear()  # all of the handshake was looked at, nothing is left for a last look
         self._table.end(flow)
 
     def _add(self, key: int, flow: Flow) -> None:

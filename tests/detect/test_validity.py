@@ -5,7 +5,12 @@ import pytest
     "options",
     [
         'http.uri; to_lowercase; content:"Ab";',
+        'http.uri; to_lowercase; content:"Ab"; nocase;',
+        'http.uri; to_uppercase; content:"ab"; nocase;',
         'http.uri; strip_whitespace; content:"a b";',
+        'http.uri; strip_whitespace; content:"a b"; nocase;',
+        'http.uri; content:"a"; http.header.raw; content:"b";',
+        'http.stat_code; content:"200"; http.header.raw; content:"b"; flow:established;',
         'http.host; content:"Shop";',
         'content:"shop"; nocase; http_host;',
         'http.method; content:"GET ";',
@@ -48,6 +53,8 @@ def test_what_suricata_takes(rule, options):
         ('tls.cert_serial; content:"ab:cd";', "tls.cert_serial", b"AB:CD"),
         ('http.uri; to_lowercase; content:!"Ab";', "http.uri", b"Ab"),
         ('http.host; to_uppercase; content:"SHOP";', "http.host", b"SHOP"),
+        ('http.host; to_uppercase; content:"SHOP"; nocase;', "http.host", b"shop"),
+        ('http.header.raw; content:"b"; flow:from_client;', "http.header.raw", b"b"),
     ],
 )
 def test_form_of_a_content(rule, options, buffer, pattern):
