@@ -25,6 +25,7 @@ _TYPES = frozenset({20, 21, 22, 23, 24})
 # RFC 8446: 2^14 plus 256 of ciphertext; Suricata complains above 16384 + 1024 + 1024 (5246: 2^14 + 2048).
 _MAX_RECORD = 16384 + 1024 + 1024
 _MAX_HANDSHAKE = 65536
+_MESSAGES = {0, 1, 2, 4, 11, 12, 13, 14, 15, 16, 20, 21, 22}  # what Suricata knows of handshakes
 _MAX_CERTIFICATES = 64
 _TLS_1_3 = 0x0304
 _IN_PROGRESS, _CERT_READY, _DONE, _FINISHED = 0, 1, 2, 3
@@ -55,6 +56,7 @@ class Tls:
         self.certificates: list[list[x509.Certificate]] = [[], []]
         self.version = 0
         self.changed = False  # there was a ChangeCipherSpec
+        self.failed = False  # a message is wrong, and nothing after it is read
         self.wants_client = False  # the server asked for the client's certificate
         self.transaction = session.begin("tls")
         self.transaction.parser_state = self
@@ -110,7 +112,7 @@ class Tls:
         if end > len(data):
             return 0
         self._payload(direction, kind, version, data[pos + 5 : end])
-        return 5 + length
+        return -1 if self.failed else 5 + length
 
     def _payload(self, direction: int, kind: int, version: int, payload: bytes) -> None:
         if kind in {_HANDSHAKE, _CHANGE_CIPHER}:
@@ -157,12 +159,16 @@ class Tls:
         held = self.handshake[direction]
         held += payload
         pos = 0
-        while len(held) - pos >= 4:
+        while len(held) - pos >= 4 and not self.failed:
             length = int.from_bytes(held[pos + 1 : pos + 4], "big")
+            if held[pos] not in _MESSAGES:
+                # Such a message ends with its record.
+                self._flag("invalid_handshake_message")
+                pos = min(pos + 4 + length, len(held))
+                continue
             if length > _MAX_HANDSHAKE:
-                self._flag("handshake_invalid_length")
-                held.clear()
-                return
+                self.failed = True
+                break
             if len(held) - pos < 4 + length:
                 break
             self._message(direction, held[pos], bytes(held[pos + 4 : pos + 4 + length]))
@@ -229,22 +235,22 @@ class Tls:
 
     def _certificate(self, direction: int, body: bytes) -> None:
         total = int.from_bytes(body[:3], "big")
-        if total + 3 > len(body):
-            self._flag("certificate_invalid_length")
-            return
+        end = total + 3
+        self.failed = end > len(body)
         raws: list[bytes] = []
         pos = 3
-        while pos + 3 <= total + 3 and len(raws) < _MAX_CERTIFICATES:
+        while pos < end and not self.failed and len(raws) < _MAX_CERTIFICATES:
             length = int.from_bytes(body[pos : pos + 3], "big")
-            if length == 0 or pos + 3 + length > len(body):
-                self._flag("certificate_invalid_length")
+            if pos + 3 + length > end:
+                self._flag("invalid_certificate")
+                self.failed = True
                 break
             raws.append(body[pos + 3 : pos + 3 + length])
             pos += 3 + length
-        if not raws:
-            self._flag("certificate_missing_element")
-            return
-        self._expose(direction, raws)
+        if self.failed:
+            self._flag("invalid_handshake_message")
+        if raws:
+            self._expose(direction, raws)
 
     def _expose(self, direction: int, raws: list[bytes]) -> None:
         buffers = self.transaction.buffers[direction]
