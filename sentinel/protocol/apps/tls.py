@@ -256,9 +256,10 @@ class Tls:
         buffers = self.transaction.buffers[direction]
         buffers["tls.certs"] = raws
         buffers["tls.cert_chain_len"] = len(raws)
-        first = x509.parse(raws[0])
-        if first is None:
-            self._flag("certificate_invalid_der")
+        try:
+            first = x509.parse(raws[0])
+        except x509.BadCertificateError as error:
+            self._flag(error.event)
             return
         self.certificates[direction] = [first]
         buffers["tls.cert_subject"] = first.subject

@@ -95,7 +95,7 @@ def test_progress_to_the_end(talk, samples):
     [
         (0, b"\x16\x03\x01\xff\xff" + bytes(20), "invalid_record_length"),
         (0, b"\x99\x03\x01\0\5hello", "invalid_record_type"),
-        (1, b"\x16\x03\x03\0\x0b\x0b\0\0\7\0\0\4\0\0\1x", "certificate_invalid_der"),
+        (1, b"\x16\x03\x03\0\x0b\x0b\0\0\7\0\0\4\0\0\1x", "certificate_invalid_length"),
         (1, b"\x16\x03\x03\0\x07\x0b\0\0\3\0\0\xff", "invalid_handshake_message"),
         (0, b"\x18\x03\x03\0\3\1\xff\xff", "overflow_heartbeat_message"),
     ],
