@@ -155,11 +155,18 @@ class Follower:
             self._moved = now
         return now - self._moved >= LINGER_SECONDS
 
+    def _may_grow(self) -> bool:
+        """A file that was renamed a moment ago, perhaps before we began to read it, still gets its writers' last lines."""
+        assert self._stored is not None
+        if self._file is not self._stored:
+            return False  # an archive
+        return 0 <= time.time() - os.fstat(self._stored.fileno()).st_ctime < LINGER_SECONDS
+
     def _read_finished(self) -> Batch | None:
         assert self._file is not None
         data = self._file.read(CHUNK_BYTES)
         if not data:
-            return self._finish()
+            return None if self._may_grow() else self._finish()
         head = b""
         if self.position is not None and self.position.head_bytes < HEAD_BYTES:
             place = self._file.tell()

@@ -273,3 +273,20 @@ def test_any_order_of_writing_rotating_reading_and_restarting(tmp_path_factory, 
 
     log.check()
     log.follower.close()
+
+
+def test_late_lines_of_a_file_that_was_renamed_while_nobody_followed(log, monkeypatch):
+    """Killed, then started just when the log is rotated: the server still writes to the renamed file."""
+    log.write(3)
+    log.read()
+    log.rename(create=False)
+    log.restart()
+    monkeypatch.setattr(follow, "LINGER_SECONDS", 1e9)
+    assert log.follower.read() is None
+    log.write(2, path=log.path.with_name("access.log.1"))
+    log.path.touch()
+    log.read()
+    assert log.read_lines[3:] == ["line 3", "line 4"]  # from the old file, though another stands at its path
+    monkeypatch.setattr(follow, "LINGER_SECONDS", 0.0)
+    log.write()
+    log.check()
